@@ -1,0 +1,278 @@
+/**
+ * The three calls of the contract: one attempt each, bounded in time, its outcome a session or a typed reason.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Base64 from "effect/encoding/Base64"
+import * as Headers from "effect/http/Headers"
+import * as HttpBody from "effect/http/HttpBody"
+import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import type { HttpMethod } from "effect/http/HttpMethod"
+import * as UrlParams from "effect/http/UrlParams"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import type { Reason } from "./AuthError.ts"
+import {
+  AuthError,
+  BadRequest,
+  Forbidden,
+  InvalidResponse,
+  RateLimited,
+  Unauthorized,
+  Unavailable
+} from "./AuthError.ts"
+import type { Credentials } from "./Credentials.ts"
+import { Authentication } from "./internal/contract.ts"
+import { toSession } from "./internal/receipt.ts"
+import { scrub, secretBody, secretHeaders, sendSecretly } from "./internal/secrecy.ts"
+import type { Session } from "./Session.ts"
+
+/**
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options {
+  /** The customer's API key, sent with every call. */
+  readonly apiKey: Redacted.Redacted
+  /**
+   * Whether a sign-in also sends the credentials as Basic authentication. The contract declares it, and the service
+   * does not ask for it. Defaults to `false`.
+   */
+  readonly basicAuthentication?: boolean | undefined
+  /** Time limit of a sign-in. Defaults to 35 seconds: the gateway gives up at 29. */
+  readonly authorizeTimeout?: Duration.Input | undefined
+  /** Time limit of a refresh. Defaults to 10 seconds. */
+  readonly refreshTimeout?: Duration.Input | undefined
+  /** Time limit of an expiry. Defaults to 10 seconds. */
+  readonly expireTimeout?: Duration.Input | undefined
+}
+
+/**
+ * @category services
+ * @since 0.1.0
+ */
+export class TokenEndpoint extends Context.Service<TokenEndpoint, {
+  /** Signs in: a new session for a user name and a password. */
+  readonly authorize: (credentials: Credentials) => Effect.Effect<Session, AuthError>
+  /** Renews: the same session with a new access token, and with a new refresh token where the authority gave one. */
+  readonly refresh: (session: Session) => Effect.Effect<Session, AuthError>
+  /** Ends a session before its time. */
+  readonly expire: (session: Session) => Effect.Effect<void, AuthError>
+}>()("@effect-tenovos/core/TokenEndpoint") {}
+
+/**
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(
+  function*(options: Options): Effect.fn.Return<TokenEndpoint["Service"], never, HttpClient.HttpClient> {
+    const client = yield* HttpClient.HttpClient
+    const apiKey = Redacted.value(options.apiKey)
+    const authorizeTimeout = Duration.fromInputUnsafe(options.authorizeTimeout ?? "35 seconds")
+    const refreshTimeout = Duration.fromInputUnsafe(options.refreshTimeout ?? "10 seconds")
+    const expireTimeout = Duration.fromInputUnsafe(options.expireTimeout ?? "10 seconds")
+
+    /** One attempt, as far as a successful answer. */
+    const send = Effect.fnUntraced(function*(attempt: Attempt): Effect.fn.Return<Answer, AuthError> {
+      const sentAt = yield* Clock.currentTimeMillis
+      const [response, text] = yield* client.execute(toRequest(attempt, apiKey)).pipe(
+        Effect.flatMap((response) => Effect.map(response.text, (text) => [response, text] as const)),
+        sendSecretly,
+        Effect.catch((error) => Effect.fail(unsent(error))),
+        Effect.timeoutOrElse({ duration: attempt.timeout, orElse: () => failed(new Unavailable({ problem: "Timeout" })) })
+      )
+      const receivedAt = yield* Clock.currentTimeMillis
+      if (response.status < 200 || response.status >= 300) {
+        return yield* failed(refusal(response, text, [apiKey, ...attempt.secrets], receivedAt))
+      }
+      return { attempt, response, text, sentAt, receivedAt }
+    })
+
+    return TokenEndpoint.of({
+      authorize: Effect.fn("TokenEndpoint.authorize")(function*({ endpointUrl, password, username }) {
+        const plain = Redacted.value(password)
+        const answer = yield* send({
+          method: "POST",
+          endpointUrl,
+          headers: options.basicAuthentication === true
+            ? { authorization: `Basic ${Base64.encode(`${username}:${plain}`)}` }
+            : {},
+          body: { username, password: plain },
+          secrets: [plain],
+          timeout: authorizeTimeout
+        })
+        return yield* decodeSession(answer, undefined)
+      }),
+
+      refresh: Effect.fn("TokenEndpoint.refresh")(function*(session) {
+        const { accessToken, refreshToken } = plainTokens(session)
+        const answer = yield* send({
+          method: "POST",
+          endpointUrl: session.endpointUrl,
+          headers: {},
+          body: { session: { refreshToken, accessToken } },
+          secrets: [refreshToken, accessToken],
+          timeout: refreshTimeout
+        })
+        return yield* decodeSession(answer, session)
+      }),
+
+      expire: Effect.fn("TokenEndpoint.expire")(function*(session) {
+        const { clientId, endpointUrl, userPoolId, username } = session
+        const tokens = plainTokens(session)
+        yield* send({
+          method: "DELETE",
+          endpointUrl,
+          headers: { accesstoken: tokens.accessToken },
+          body: { endpointUrl, clientId, userPoolId, username, session: tokens },
+          secrets: Object.values(tokens),
+          timeout: expireTimeout
+        })
+      })
+    })
+  }
+)
+
+/**
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<TokenEndpoint, never, HttpClient.HttpClient> =>
+  Layer.effect(TokenEndpoint, make(options))
+
+// -----------------------------------------------------------------------------
+// Request
+// -----------------------------------------------------------------------------
+
+interface Attempt {
+  readonly method: HttpMethod
+  readonly endpointUrl: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: unknown
+  /** The plain texts in it, which the answer may repeat. */
+  readonly secrets: ReadonlyArray<string>
+  readonly timeout: Duration.Duration
+}
+
+const toRequest = ({ body, endpointUrl, headers, method }: Attempt, apiKey: string) =>
+  HttpClientRequest.makeWith(
+    method,
+    `${endpointUrl.replace(/\/+$/, "")}/auth/token`,
+    UrlParams.empty,
+    Option.none(),
+    secretHeaders(headers, { "x-api-key": apiKey, "content-type": "application/json", accept: "application/json" }),
+    secretBody(HttpBody.jsonUnsafe(body))
+  )
+
+const plainTokens = (session: Session) => ({
+  authorization: session.idToken === undefined ? "" : Redacted.value(session.idToken),
+  accessToken: Redacted.value(session.accessToken),
+  refreshToken: session.refreshToken === undefined ? "" : Redacted.value(session.refreshToken)
+})
+
+// -----------------------------------------------------------------------------
+// Answer
+// -----------------------------------------------------------------------------
+
+interface Answer {
+  readonly attempt: Attempt
+  readonly response: HttpClientResponse.HttpClientResponse
+  readonly text: string
+  /** Local time, in milliseconds. */
+  readonly sentAt: number
+  /** Local time, in milliseconds. */
+  readonly receivedAt: number
+}
+
+const decodeJson = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Unknown))
+const decodeAuthentication = Schema.decodeUnknownResult(Authentication)
+
+const decodeSession = (
+  { attempt, receivedAt, response, sentAt, text }: Answer,
+  previous: Session | undefined
+): Effect.Effect<Session, AuthError> => {
+  const invalid = (path: string, expected: string) =>
+    new InvalidResponse({ status: response.status, path, expected })
+  return decodeJson(text).pipe(
+    Result.mapError(() => invalid("", "a JSON object")),
+    Result.flatMap((json) => Result.mapError(decodeAuthentication(json), ({ issue }) => {
+      const path = firstPath(issue)
+      return invalid(path, path === "session.accessToken" ? "a non-empty string" : "an object")
+    })),
+    Result.flatMap((authentication) =>
+      toSession(authentication, {
+        status: response.status,
+        sentAt,
+        receivedAt,
+        date: Option.map(DateTime.make(response.headers["date"] ?? ""), DateTime.toEpochMillis),
+        endpointUrl: attempt.endpointUrl,
+        previous
+      })
+    ),
+    Result.mapError((reason) => new AuthError({ reason })),
+    Effect.fromResult
+  )
+}
+
+const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/** Where the first issue is, as `session.accessToken`. Issues never hold the values. */
+const firstPath = (issue: SchemaIssue.Issue): string => formatIssue(issue).issues[0]?.path?.map(String).join(".") ?? ""
+
+const failed = (reason: Reason) => Effect.fail(new AuthError({ reason }))
+
+/** What keeps a request from being answered. The client's own error holds the request, so only its cause goes along. */
+const unsent = ({ reason }: HttpClientError.HttpClientError): AuthError =>
+  reason._tag === "InvalidUrlError"
+    ? new AuthError({ reason: new BadRequest({ message: "The endpoint URL is not an absolute URL" }) })
+    : new AuthError({
+      reason: new Unavailable({ problem: "Transport" }),
+      ...("cause" in reason && reason._tag === "TransportError" ? { cause: reason.cause } : {})
+    })
+
+const decodeMessage = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ message: Schema.String })))
+
+/** The statuses of the operation, and of the gateway in front of it, whose pages may be anything. */
+const refusal = (
+  { headers, status }: HttpClientResponse.HttpClientResponse,
+  text: string,
+  secrets: ReadonlyArray<string>,
+  receivedAt: number
+): Reason => {
+  const message = Option.match(decodeMessage(text), {
+    onNone: () => `The authority answered with status ${status}`,
+    onSome: ({ message }) => scrub(message, secrets).slice(0, 500)
+  })
+  const retryAfter = headers["retry-after"] === undefined
+    ? {}
+    : Result.match(Headers.parseRetryAfter(headers["retry-after"]), {
+      onFailure: () => ({}),
+      onSuccess: (value) => ({ retryAfter: Headers.retryAfterDelay(value, receivedAt) })
+    })
+  switch (status) {
+    case 400:
+      return new BadRequest({ message })
+    case 401:
+      return new Unauthorized({ message })
+    case 403:
+      return new Forbidden({ message })
+    case 429:
+      return new RateLimited(retryAfter)
+    default:
+      return status === 408 || status >= 500
+        ? new Unavailable({ problem: "Status", status, ...retryAfter })
+        : new InvalidResponse({ status, path: "", expected: "an answer of the API" })
+  }
+}

@@ -1,0 +1,8 @@
+export * as AuthError from "./AuthError.ts"
+export * as Credentials from "./Credentials.ts"
+export * as Session from "./Session.ts"
+export * as SessionStore from "./SessionStore.ts"
+export * as TenovosApi from "./TenovosApi.ts"
+export * as TenovosAuth from "./TenovosAuth.ts"
+export * as TenovosClient from "./TenovosClient.ts"
+export * as TokenEndpoint from "./TokenEndpoint.ts"
