@@ -103,14 +103,13 @@ export const make = Effect.fnUntraced(
     return TokenEndpoint.of({
       authorize: Effect.fn("TokenEndpoint.authorize")(function*({ endpointUrl, password, username }) {
         const plain = Redacted.value(password)
+        const basic = Base64.encode(`${username}:${plain}`)
         const answer = yield* send({
           method: "POST",
           endpointUrl,
-          headers: options.basicAuthentication === true
-            ? { authorization: `Basic ${Base64.encode(`${username}:${plain}`)}` }
-            : {},
+          headers: options.basicAuthentication === true ? { authorization: `Basic ${basic}` } : {},
           body: { username, password: plain },
-          secrets: [plain],
+          secrets: [plain, basic],
           timeout: authorizeTimeout
         })
         return yield* decodeSession(answer, undefined)

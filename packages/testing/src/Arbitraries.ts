@@ -45,7 +45,7 @@ export const credentials: fc.Arbitrary<Credentials.Credentials> = fc.record({
   apiKey: secret(),
   username: fc.string({ unit: "grapheme", minLength: 1, maxLength: 40 }),
   password: secret()
-})
+}, { noNullPrototype: true })
 
 /**
  * Any session: of any age, with and without the parts that may be missing.
@@ -77,7 +77,8 @@ export const session: fc.Arbitrary<Session.Session> = fc.record({
     "authenticatedAt",
     "clockOffset",
     "generation"
-  ]
+  ],
+  noNullPrototype: true
 }).map((fields) => new Session.Session(fields))
 
 function instant(): fc.Arbitrary<DateTime.Utc> {

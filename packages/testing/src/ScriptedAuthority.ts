@@ -69,8 +69,16 @@ export const layer = (script: Script): Layer.Layer<ScriptedAuthority | HttpClien
     )
   }))
 
-const bodyText = (request: HttpClientRequest.HttpClientRequest): Effect.Effect<string> =>
-  HttpClientRequest.toWeb(request).pipe(
-    Effect.flatMap((web) => Effect.promise(() => web.text())),
-    Effect.orDie
-  )
+const bodyText = (request: HttpClientRequest.HttpClientRequest): Effect.Effect<string> => {
+  switch (request.body._tag) {
+    case "Empty":
+      return Effect.succeed("")
+    case "Uint8Array":
+      return Effect.succeed(new TextDecoder().decode(request.body.body))
+    default:
+      return HttpClientRequest.toWeb(request).pipe(
+        Effect.flatMap((web) => Effect.promise(() => web.text())),
+        Effect.orDie
+      )
+  }
+}

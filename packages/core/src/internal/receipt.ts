@@ -43,8 +43,8 @@ export const toSession = (
   const access = readClaims(session.accessToken)
   const id = readClaims(session.authorization)
   const issuedAt = latest(seconds(access.iat), Option.getOrUndefined(receipt.date))
-  const expiresAt = expiry(epoch(session.expireEpoch), seconds(access.exp), issuedAt) ??
-    (issuedAt ?? receipt.receivedAt) + oneHour
+  const now = issuedAt ?? receipt.receivedAt
+  const expiresAt = expiry(epoch(session.expireEpoch, now), seconds(access.exp), issuedAt) ?? now + oneHour
   const clockOffset = issuedAt === undefined ? 0 : measureOffset(issuedAt, receipt)
   const remaining = expiresAt - receipt.receivedAt - clockOffset
   if (remaining <= 0) return Result.fail(new ClockSkew({ overSince: Duration.millis(-remaining) }))
@@ -58,11 +58,11 @@ export const toSession = (
       endpointUrl,
       accessToken: session.accessToken,
       ...defined({ idToken, refreshToken }),
-      issuedAt: DateTime.makeUnsafe(issuedAt ?? receipt.receivedAt),
+      issuedAt: DateTime.makeUnsafe(now),
       expiresAt: DateTime.makeUnsafe(expiresAt),
       authenticatedAt: authenticatedAt !== undefined
         ? DateTime.makeUnsafe(authenticatedAt)
-        : previous?.authenticatedAt ?? DateTime.makeUnsafe(issuedAt ?? receipt.receivedAt),
+        : previous?.authenticatedAt ?? DateTime.makeUnsafe(now),
       clockOffset: Duration.millis(clockOffset),
       generation: (previous?.generation ?? 0) + 1,
       ...defined({
@@ -124,15 +124,15 @@ const readClaims = (token: Redacted.Redacted | undefined): typeof Claims.Type =>
 
 const lastInstant = 8_640_000_000_000_000
 
-const epoch = (value: number | undefined): number | undefined => {
+/** The contract says milliseconds. A number that makes sense as seconds only is taken as such. */
+const epoch = (value: number | undefined, now: number): number | undefined => {
   if (value === undefined || value <= 0) return undefined
-  // As milliseconds this bound lies in 1973, as seconds in the year 5138.
-  const millis = value < 100_000_000_000 ? value * 1000 : value
+  const millis = Math.abs(value - now) <= Math.abs(value * 1000 - now) ? value : value * 1000
   return millis <= lastInstant ? Math.floor(millis) : undefined
 }
 
 const seconds = (value: number | undefined): number | undefined =>
-  value === undefined || value <= 0 || value * 1000 > lastInstant ? undefined : Math.floor(value * 1000)
+  value === undefined || value < 0 || value * 1000 > lastInstant ? undefined : Math.floor(value * 1000)
 
 const earliest = (...instants: ReadonlyArray<number | undefined>): number | undefined =>
   pick(instants, (a, b) => Math.min(a, b))

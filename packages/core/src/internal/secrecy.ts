@@ -43,11 +43,12 @@ export const sendSecretly = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Ef
     )
   })
 
-/** The text with every one of the secrets taken out: the authority's messages may repeat what was sent. */
-export const scrub = (text: string, secrets: Iterable<string>): string => {
-  let out = text
-  for (const secret of secrets) {
-    if (secret !== "") out = out.replaceAll(secret, "<redacted>")
-  }
-  return out
-}
+/**
+ * The text with every one of the secrets taken out, also where it is escaped: the authority's messages may repeat what
+ * was sent.
+ */
+export const scrub = (text: string, secrets: ReadonlyArray<string>): string =>
+  secrets
+    .filter((secret) => secret !== "")
+    .flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret.toWellFormed())])
+    .reduce((text, form) => text.replaceAll(form, "<redacted>"), text)

@@ -1,0 +1,418 @@
+import { AuthError, type Session, SessionStore, TenovosAuth } from "@effect-tenovos/core"
+import { ScriptedAuthority } from "@effect-tenovos/testing"
+import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Scope from "effect/Scope"
+import { TestClock } from "effect/testing"
+
+const options: TenovosAuth.Options = {
+  endpointUrl: "https://api.example/v1",
+  apiKey: Redacted.make("key"),
+  username: "ada",
+  password: Redacted.make("secret")
+}
+
+const kindOf = (request: ScriptedAuthority.Received) =>
+  request.method === "DELETE" ? "expire" : request.body.includes("refreshToken") ? "refresh" : "authorize"
+
+/** An authority in good health: tokens count up, and live for an hour. */
+const healthy: ScriptedAuthority.Script = (_, index) =>
+  Effect.map(Clock.currentTimeMillis, (now) =>
+    Response.json({
+      username: "ada",
+      session: { accessToken: `access-${index}`, refreshToken: `refresh-${index}`, expireEpoch: now + 3_600_000 }
+    }))
+
+const refuse = (status: number, message = "Invalid Authentication Parameters") =>
+  Effect.succeed(Response.json({ status: "error", message }, { status }))
+
+const provideAuth = (script: ScriptedAuthority.Script = healthy) =>
+  Effect.provide(TenovosAuth.layer(options).pipe(Layer.provideMerge(ScriptedAuthority.layer(script))))
+
+const received = Effect.map(
+  ScriptedAuthority.ScriptedAuthority.use((authority) => authority.received),
+  (all) => all.map(kindOf)
+)
+
+const accessToken = Effect.map(TenovosAuth.TenovosAuth.use((auth) => auth.accessToken), Redacted.value)
+
+const session = TenovosAuth.TenovosAuth.use((auth) => auth.session)
+
+const signOut = TenovosAuth.TenovosAuth.use((auth) => auth.signOut)
+
+describe("session", () => {
+  it.effect("asks nothing of the authority before somebody needs a session", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("1 day")
+
+      assert.deepStrictEqual(yield* received, [])
+    }).pipe(provideAuth()))
+
+  it.effect("signs in once for 1,000 concurrent callers", () =>
+    Effect.gen(function*() {
+      const tokens = yield* Effect.replicateEffect(accessToken, 1000, { concurrency: "unbounded" })
+
+      assert.deepStrictEqual(new Set(tokens), new Set(["access-0"]))
+      assert.deepStrictEqual(yield* received, ["authorize"])
+    }).pipe(provideAuth()))
+
+  it.effect("serves the same session until 30 seconds before its end, and refreshes then, once for all", () =>
+    Effect.gen(function*() {
+      yield* accessToken
+      yield* TestClock.adjust("59 minutes")
+      yield* TestClock.adjust("29 seconds")
+      assert.strictEqual(yield* accessToken, "access-0")
+
+      yield* TestClock.adjust("1 second")
+      const tokens = yield* Effect.replicateEffect(accessToken, 100, { concurrency: "unbounded" })
+
+      assert.deepStrictEqual(new Set(tokens), new Set(["access-1"]))
+      assert.deepStrictEqual(yield* received, ["authorize", "refresh"])
+    }).pipe(provideAuth()))
+
+  it.effect("refreshes with the newest refresh token, and counts the generations", () =>
+    Effect.gen(function*() {
+      yield* session
+      yield* TestClock.adjust("1 hour")
+      yield* session
+      yield* TestClock.adjust("1 hour")
+      const { generation } = yield* session
+
+      const all = yield* ScriptedAuthority.ScriptedAuthority.use((authority) => authority.received)
+      assert.strictEqual(generation, 3)
+      assert.include(all[1]?.body, "refresh-0")
+      assert.include(all[2]?.body, "refresh-1")
+    }).pipe(provideAuth()))
+
+  it.effect("renews a token of a few seconds in the last quarter of its life", () =>
+    Effect.gen(function*() {
+      yield* accessToken
+      yield* TestClock.adjust("2900 millis")
+      assert.strictEqual(yield* accessToken, "access-0")
+      yield* TestClock.adjust("100 millis")
+
+      assert.strictEqual(yield* accessToken, "access-1")
+    }).pipe(provideAuth((_, index) =>
+      Effect.map(Clock.currentTimeMillis, (now) =>
+        Response.json({ session: { accessToken: `access-${index}`, refreshToken: "r", expireEpoch: now + 4000 } }))
+    )))
+
+  for (const status of [400, 401]) {
+    it.effect(`signs in when the authority refuses the refresh token with ${status}`, () =>
+      Effect.gen(function*() {
+        yield* accessToken
+        yield* TestClock.adjust("1 hour")
+
+        assert.strictEqual(yield* accessToken, "access-2")
+        assert.deepStrictEqual(yield* received, ["authorize", "refresh", "authorize"])
+      }).pipe(provideAuth((request, index) =>
+        kindOf(request) === "refresh" ? refuse(status) : healthy(request, index)
+      )))
+  }
+
+  it.effect("signs in, and sends no refresh token, when it is older than 30 days", () =>
+    Effect.gen(function*() {
+      yield* accessToken
+      yield* TestClock.adjust("30 days")
+
+      assert.strictEqual(yield* accessToken, "access-1")
+      assert.deepStrictEqual(yield* received, ["authorize", "authorize"])
+    }).pipe(provideAuth()))
+
+  it.effect("does not spend the credentials when a refresh fails without a clear no", () =>
+    Effect.gen(function*() {
+      yield* accessToken
+      yield* TestClock.adjust("1 hour")
+      const error = yield* Effect.flip(accessToken)
+
+      assert.strictEqual(error.reason._tag, "Unavailable")
+      assert.strictEqual(yield* accessToken, "access-2")
+      assert.deepStrictEqual(yield* received, ["authorize", "refresh", "refresh"])
+    }).pipe(provideAuth((request, index) =>
+      index === 1 ? Effect.succeed(new Response("", { status: 503 })) : healthy(request, index)
+    )))
+
+  it.effect("tells all who wait why a sign-in was refused, and never sends those credentials again", () =>
+    Effect.gen(function*() {
+      const errors = yield* Effect.replicateEffect(Effect.flip(accessToken), 100, { concurrency: "unbounded" })
+      const later = yield* Effect.flip(accessToken)
+
+      assert.deepStrictEqual(new Set(errors.map((error) => error.reason._tag)), new Set(["Unauthorized"]))
+      assert.deepInclude(later.reason, {
+        _tag: "CredentialsRejected",
+        message: "Invalid Authentication Parameters"
+      })
+      assert.deepStrictEqual(yield* received, ["authorize"])
+    }).pipe(provideAuth(() => refuse(401))))
+
+  it.effect("does not remember a failure that may pass", () =>
+    Effect.gen(function*() {
+      yield* Effect.flip(accessToken)
+
+      assert.strictEqual(yield* accessToken, "access-1")
+    }).pipe(provideAuth((request, index) =>
+      index === 0 ? Effect.fail(new Error("reset")) : healthy(request, index)
+    )))
+})
+
+describe("interruption", () => {
+  /** An authority that answers when the gate opens. */
+  const gated = Effect.map(Deferred.make<void>(), (gate) => ({
+    open: Deferred.succeed(gate, undefined),
+    script: ((request, index) => Effect.andThen(Deferred.await(gate), healthy(request, index))) as
+      ScriptedAuthority.Script
+  }))
+
+  it.effect("leaves the others served, by the same exchange, when the first caller gives up", () =>
+    Effect.gen(function*() {
+      const { open, script } = yield* gated
+      yield* Effect.gen(function*() {
+        const first = yield* Effect.forkChild(accessToken, { startImmediately: true })
+        const others = yield* Effect.forkChild(
+          Effect.replicateEffect(accessToken, 99, { concurrency: "unbounded" }),
+          { startImmediately: true }
+        )
+        yield* Fiber.interrupt(first)
+        yield* open
+
+        assert.lengthOf(yield* Fiber.join(others), 99)
+        assert.deepStrictEqual(yield* received, ["authorize"])
+      }).pipe(provideAuth(script))
+    }))
+
+  it.effect("keeps the session of an exchange that nobody waited for", () =>
+    Effect.gen(function*() {
+      const { open, script } = yield* gated
+      yield* Effect.gen(function*() {
+        const only = yield* Effect.forkChild(accessToken, { startImmediately: true })
+        yield* Fiber.interrupt(only)
+        yield* open
+        yield* Effect.yieldNow
+
+        assert.strictEqual(yield* accessToken, "access-0")
+        assert.deepStrictEqual(yield* received, ["authorize"])
+      }).pipe(provideAuth(script))
+    }))
+
+  it.effect("ends the exchange and frees the waiters when the layer closes", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const started = yield* Deferred.make<void>()
+      const interrupted = yield* Deferred.make<void>()
+      const context = yield* TenovosAuth.layer(options).pipe(
+        Layer.provideMerge(
+          ScriptedAuthority.layer(() =>
+            Deferred.succeed(started, undefined).pipe(
+              Effect.andThen(Effect.never),
+              Effect.onInterrupt(() => Deferred.succeed(interrupted, undefined))
+            )
+          )
+        ),
+        Layer.buildWithScope(scope)
+      )
+      const waiter = yield* accessToken.pipe(
+        Effect.provideContext(context),
+        Effect.forkChild({ startImmediately: true })
+      )
+      yield* Deferred.await(started)
+      yield* Scope.close(scope, Exit.void)
+
+      yield* Deferred.await(interrupted)
+      assert.isTrue(Exit.isFailure(yield* Fiber.await(waiter)))
+    }))
+})
+
+describe("signOut", () => {
+  it.effect("ends the session at the authority and forgets it", () =>
+    Effect.gen(function*() {
+      yield* accessToken
+      const outcome = yield* signOut
+
+      assert.strictEqual(outcome._tag, "Expired")
+      assert.deepStrictEqual(yield* received, ["authorize", "expire"])
+      assert.strictEqual(yield* accessToken, "access-2")
+    }).pipe(provideAuth()))
+
+  it.effect("says so when the authority did not confirm it", () =>
+    Effect.gen(function*() {
+      yield* accessToken
+      const outcome = yield* signOut
+
+      assert.strictEqual(outcome._tag, "Forgotten")
+      assert.strictEqual(outcome._tag === "Forgotten" && outcome.error.reason._tag, "Unavailable")
+      assert.strictEqual(yield* accessToken, "access-2")
+    }).pipe(provideAuth((request, index) =>
+      kindOf(request) === "expire" ? Effect.succeed(new Response("", { status: 502 })) : healthy(request, index)
+    )))
+
+  it.effect("says so when there is nothing to end", () =>
+    Effect.gen(function*() {
+      assert.strictEqual((yield* signOut)._tag, "NoSession")
+      assert.deepStrictEqual(yield* received, [])
+    }).pipe(provideAuth()))
+
+  it.effect("keeps refused credentials refused", () =>
+    Effect.gen(function*() {
+      yield* Effect.flip(accessToken)
+      yield* signOut
+
+      assert.strictEqual((yield* Effect.flip(accessToken)).reason._tag, "CredentialsRejected")
+    }).pipe(provideAuth(() => refuse(401))))
+
+  it.effect("wins over an exchange in flight, whose session is ended and never seen", () =>
+    Effect.gen(function*() {
+      const gate = yield* Deferred.make<void>()
+      const script: ScriptedAuthority.Script = (request, index) =>
+        index === 0 ? Effect.andThen(Deferred.await(gate), healthy(request, index)) : healthy(request, index)
+      yield* Effect.gen(function*() {
+        const waiter = yield* Effect.forkChild(Effect.flip(accessToken), { startImmediately: true })
+        yield* signOut
+        assert.strictEqual((yield* Fiber.join(waiter)).reason._tag, "SessionExpired")
+        yield* Deferred.succeed(gate, undefined)
+
+        assert.strictEqual(yield* accessToken, "access-2")
+        const all = yield* ScriptedAuthority.ScriptedAuthority.use((authority) => authority.received)
+        assert.deepStrictEqual(all.map(kindOf), ["authorize", "expire", "authorize"])
+        assert.strictEqual(all[1]?.headers["accesstoken"], "access-0")
+      }).pipe(provideAuth(script))
+    }))
+})
+
+describe("store", () => {
+  /** Two keepers of one session, as in two parts of a program. */
+  const shared = <A, E>(
+    use: (
+      one: TenovosAuth.TenovosAuth["Service"],
+      other: TenovosAuth.TenovosAuth["Service"]
+    ) => Effect.Effect<A, E, ScriptedAuthority.ScriptedAuthority>,
+    script = healthy
+  ) =>
+    Effect.gen(function*() {
+      const store = yield* Layer.build(SessionStore.layerMemory)
+      const keeper = Effect.map(
+        Layer.build(Layer.fresh(TenovosAuth.layer(options, Layer.succeedContext(store)))),
+        (context) => TenovosAuth.TenovosAuth.pipe(Effect.provideContext(context))
+      )
+      return yield* use(yield* Effect.flatten(keeper), yield* Effect.flatten(keeper))
+    }).pipe(Effect.provide(ScriptedAuthority.layer(script)))
+
+  const generations = Effect.map((sessions: ReadonlyArray<Session.Session>) =>
+    sessions.map((session) => session.generation)
+  )
+
+  it.effect("makes one exchange for all who share it", () =>
+    shared((one, other) =>
+      Effect.gen(function*() {
+        assert.deepStrictEqual(
+          yield* Effect.all([one.session, other.session], { concurrency: "unbounded" }).pipe(generations),
+          [1, 1]
+        )
+        yield* TestClock.adjust("1 hour")
+        assert.deepStrictEqual(
+          yield* Effect.all([one.session, other.session], { concurrency: "unbounded" }).pipe(generations),
+          [2, 2]
+        )
+        assert.deepStrictEqual(yield* received, ["authorize", "refresh"])
+      })
+    ))
+
+  it.effect("lets nobody refresh a session that another has signed out of", () =>
+    shared((one, other) =>
+      Effect.gen(function*() {
+        yield* one.session
+        yield* other.session
+        yield* one.signOut
+        yield* TestClock.adjust("1 hour")
+        yield* other.session
+
+        assert.deepStrictEqual(yield* received, ["authorize", "expire", "authorize"])
+      })
+    ))
+
+  it.effect("refuses a write that was overtaken", () =>
+    Effect.gen(function*() {
+      const store = yield* SessionStore.makeMemory
+      const first = yield* Effect.provide(session, TenovosAuth.layer(options).pipe(Layer.provide(ScriptedAuthority.layer(healthy))))
+
+      assert.isTrue(yield* store.commit(first))
+      assert.isFalse(yield* store.commit(first))
+      assert.isFalse(yield* store.clear(7))
+      assert.isTrue(yield* store.clear(1))
+      assert.deepInclude(yield* store.read, { generation: 2 })
+    }))
+})
+
+describe("headers", () => {
+  it.effect("are the three, where there is an id token", () =>
+    Effect.gen(function*() {
+      const headers = yield* TenovosAuth.TenovosAuth.use((auth) => auth.headers)
+
+      assert.deepStrictEqual({ ...headers }, {
+        "x-api-key": "key",
+        accesstoken: "access",
+        authorization: "identity"
+      })
+    }).pipe(provideAuth(() =>
+      Effect.succeed(Response.json({ session: { accessToken: "access", authorization: "identity" } }))
+    )))
+})
+
+describe("layerConfig", () => {
+  const fromEnvironment = (env: Record<string, string>) =>
+    Effect.provide(
+      TenovosAuth.layerConfig().pipe(
+        Layer.provideMerge(ScriptedAuthority.layer(healthy)),
+        Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord(env)))
+      )
+    )
+
+  const environment = { TENOVOS_API_KEY: "key", TENOVOS_USERNAME: "ada", TENOVOS_PASSWORD: "secret" }
+
+  it.effect("reads the four variables", () =>
+    Effect.gen(function*() {
+      yield* accessToken
+      const [request] = yield* ScriptedAuthority.ScriptedAuthority.use((authority) => authority.received)
+
+      assert.strictEqual(request?.url.href, "https://api.uat.tenovos.io/v1/auth/token")
+      assert.strictEqual(request?.headers["x-api-key"], "key")
+      assert.deepStrictEqual(JSON.parse(request?.body ?? ""), { username: "ada", password: "secret" })
+    }).pipe(fromEnvironment({ ...environment, TENOVOS_ENDPOINT_URL: "https://api.uat.tenovos.io/v1" })))
+
+  it.effect("takes the production endpoint by default", () =>
+    Effect.gen(function*() {
+      yield* accessToken
+      const [request] = yield* ScriptedAuthority.ScriptedAuthority.use((authority) => authority.received)
+
+      assert.strictEqual(request?.url.href, "https://api.tenovos.io/v1/auth/token")
+    }).pipe(fromEnvironment(environment)))
+
+  for (
+    const [name, env] of [
+      ["a missing API key", { TENOVOS_USERNAME: "ada", TENOVOS_PASSWORD: "p-canary" }],
+      ["an empty password", { ...environment, TENOVOS_PASSWORD: "" }],
+      ["an endpoint that is no URL", { ...environment, TENOVOS_ENDPOINT_URL: "canary" }],
+      ["an endpoint of another protocol", { ...environment, TENOVOS_ENDPOINT_URL: "ftp://canary/v1" }]
+    ] as const
+  ) {
+    it.effect(`fails with a ConfigError for ${name}`, () =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(fromEnvironment(env)(accessToken))
+
+        assert.strictEqual(error._tag, "ConfigError")
+        assert.notInclude(String(error), "canary")
+      }))
+  }
+})
+
+it("is an error with a reason, by name", () => {
+  const error = new AuthError.AuthError({ reason: new AuthError.SessionExpired() })
+
+  assert.strictEqual(error.message, "The session is over. Sign in again.")
+})
