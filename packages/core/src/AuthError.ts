@@ -132,7 +132,9 @@ export class InvalidResponse extends Schema.TaggedError<InvalidResponse>(id("Inv
     return this.path === "" && this.status < 300
   }
   override get message(): string {
-    return `Expected ${this.expected}${this.path === "" ? "" : ` at ${this.path}`} in an answer with status ${this.status}`
+    return `Expected ${this.expected}${
+      this.path === "" ? "" : ` at ${this.path}`
+    } in an answer with status ${this.status}`
   }
   get advice(): string {
     return "Check that the endpoint URL is the base URL of a Tenovos API, such as https://api.tenovos.io/v1."
@@ -283,4 +285,5 @@ export class AuthError extends Schema.TaggedError<AuthError>("@effect-tenovos/co
   }
 }
 
-const format = (duration: Duration.Duration): string => Duration.format(Duration.millis(Math.round(Duration.toMillis(duration))))
+const format = (duration: Duration.Duration): string =>
+  Duration.format(Duration.millis(Math.round(Duration.toMillis(duration))))

@@ -4,7 +4,8 @@
  * @since 0.1.0
  */
 import * as Config from "effect/Config"
-import type * as Redacted from "effect/Redacted"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 
 /**
@@ -48,10 +49,30 @@ export const make = (options: Options): Credentials => ({
   password: options.password
 })
 
-const NonEmptySecret = Schema.RedactedFromValue(Schema.NonEmptyString)
+/** What an HTTP header can carry. */
+const isHeaderValue = (text: string) => /^[\t\x20-\x7e\x80-\xff]+$/.test(text)
 
-const HttpUrl = Schema.URLFromString.check(
-  Schema.makeFilter((url) => url.protocol === "https:" || url.protocol === "http:" || "Expected an http or https URL")
+const isHttpUrl = (text: string) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)
+
+/**
+ * Why these credentials can't even be sent, if they can't. The answer holds no part of them.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const defect = (credentials: Credentials): Option.Option<string> =>
+  !isHttpUrl(credentials.endpointUrl)
+    ? Option.some("The endpoint URL is no absolute http or https URL")
+    : !isHeaderValue(Redacted.value(credentials.apiKey))
+    ? Option.some("The API key is empty, or holds characters that no header can carry")
+    : Option.none()
+
+const ApiKey = Schema.RedactedFromValue(
+  Schema.NonEmptyString.check(Schema.makeFilter((text) => isHeaderValue(text) || "Expected a header value"))
+)
+
+const HttpUrl = Schema.String.check(
+  Schema.makeFilter((text) => isHttpUrl(text) || "Expected an absolute http or https URL")
 )
 
 /**
@@ -69,9 +90,9 @@ const HttpUrl = Schema.URLFromString.check(
  */
 export const config: Config.Config<Credentials> = Config.map(
   Config.all({
-    apiKey: Config.schema(NonEmptySecret, "TENOVOS_API_KEY"),
+    apiKey: Config.schema(ApiKey, "TENOVOS_API_KEY"),
     username: Config.NonEmptyString("TENOVOS_USERNAME"),
-    password: Config.schema(NonEmptySecret, "TENOVOS_PASSWORD"),
+    password: Config.schema(Schema.RedactedFromValue(Schema.NonEmptyString), "TENOVOS_PASSWORD"),
     endpointUrl: Config.schema(HttpUrl, "TENOVOS_ENDPOINT_URL").pipe(Config.withDefault(productionUrl))
   }),
   make

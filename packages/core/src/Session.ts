@@ -13,7 +13,7 @@ import { dual } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 
-const secret = (label: string) => Schema.RedactedFromValue(Schema.NonEmptyString, { label })
+const Secret = Schema.RedactedFromValue(Schema.NonEmptyString)
 
 /**
  * @category models
@@ -23,11 +23,11 @@ export class Session extends Schema.Class<Session>("@effect-tenovos/core/Session
   /** Base URL of every later operation. */
   endpointUrl: Schema.NonEmptyString,
   /** Sent as `AccessToken`. */
-  accessToken: secret("accessToken"),
+  accessToken: Secret,
   /** Sent as `Authorization`. */
-  idToken: Schema.optionalKey(secret("idToken")),
+  idToken: Schema.optionalKey(Secret),
   /** Absent where the session can't be refreshed at all, as after an impersonation. */
-  refreshToken: Schema.optionalKey(secret("refreshToken")),
+  refreshToken: Schema.optionalKey(Secret),
   /** When the authority issued the access token. */
   issuedAt: Schema.DateTimeUtcFromString,
   /** When the access token ends. */

@@ -2,8 +2,8 @@
  * Where a session lives between its uses, and where it is shared.
  *
  * A store holds one record: a generation, and the session of that generation, or none after a sign-out. Every change
- * raises the generation by one and is refused where the stored one is another than the writer believes, so a writer
- * that was overtaken finds out and nothing newer is lost.
+ * raises the generation, and is refused where the stored one is another than the writer last read. So a writer that was
+ * overtaken finds out, nothing newer is lost, and a sign-out wins over an exchange in flight.
  *
  * @since 0.1.0
  */
@@ -32,8 +32,8 @@ export interface Stored {
  */
 export class SessionStore extends Context.Service<SessionStore, {
   readonly read: Effect.Effect<Stored, AuthError>
-  /** Stores the session if its generation is the one after the stored. Tells whether it did. */
-  readonly commit: (session: Session) => Effect.Effect<boolean, AuthError>
+  /** Stores a session of a higher generation, if the stored one is still the expected. Tells whether it did. */
+  readonly commit: (session: Session, expected: number) => Effect.Effect<boolean, AuthError>
   /** Forgets the session if it is of this generation, and raises the generation. Tells whether it did. */
   readonly clear: (generation: number) => Effect.Effect<boolean, AuthError>
   /** Runs the effect while nobody else who shares the store runs one. */
@@ -52,9 +52,9 @@ export const makeMemory: Effect.Effect<SessionStore["Service"]> = Effect.gen(fun
 
   return SessionStore.of({
     read: Ref.get(stored),
-    commit: (session) =>
+    commit: (session, expected) =>
       Ref.modify(stored, (current) =>
-        session.generation === current.generation + 1
+        expected === current.generation && session.generation > expected
           ? [true, { generation: session.generation, session: Option.some(session) }]
           : [false, current]),
     clear: (generation) =>
@@ -67,6 +67,8 @@ export const makeMemory: Effect.Effect<SessionStore["Service"]> = Effect.gen(fun
 })
 
 /**
+ * One store for all that this layer is provided to; `Layer.fresh` of it is another one.
+ *
  * @category layers
  * @since 0.1.0
  */

@@ -7,14 +7,14 @@
  *
  * @since 0.1.0
  */
-import type * as Layer from "effect/Layer"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as HttpApi from "effect/http-api/HttpApi"
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as HttpApiMiddleware from "effect/http-api/HttpApiMiddleware"
 import * as HttpApiSecurity from "effect/http-api/HttpApiSecurity"
 import * as OpenApi from "effect/http-api/OpenApi"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as contract from "./internal/contract.ts"
@@ -39,6 +39,13 @@ export const SignInRequest = contract.SignInRequest
  * @since 0.1.0
  */
 export const RefreshRequest = contract.RefreshRequest
+/**
+ * Body of `DELETE /auth/token`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ExpireRequest = contract.ExpireRequest
 /**
  * The answer to a sign-in, a refresh and an expiry.
  *
@@ -86,10 +93,12 @@ export class Forbidden extends Schema.Error<Forbidden>(id("Forbidden"))(gatewayE
  * @category errors
  * @since 0.1.0
  */
-export class TooManyRequests extends Schema.Error<TooManyRequests>(id("TooManyRequests"))(gatewayError("TooManyRequests"), {
-  httpApiStatus: 429,
-  description: "The API key's throttle or quota is used up."
-}) {}
+export class TooManyRequests
+  extends Schema.Error<TooManyRequests>(id("TooManyRequests"))(gatewayError("TooManyRequests"), {
+    httpApiStatus: 429,
+    description: "The API key's throttle or quota is used up."
+  })
+{}
 /**
  * @category errors
  * @since 0.1.0
@@ -130,8 +139,10 @@ export class ApiKeyAuth extends HttpApiMiddleware.Service<ApiKeyAuth>()(id("ApiK
  * @since 0.1.0
  */
 export const layerApiKey = (apiKey: Redacted.Redacted): Layer.Layer<HttpApiMiddleware.ForClient<ApiKeyAuth>> =>
-  HttpApiMiddleware.layerClient(ApiKeyAuth, ({ next, request }) =>
-    next(HttpClientRequest.setHeader(request, "x-api-key", Redacted.value(apiKey))))
+  HttpApiMiddleware.layerClient(
+    ApiKeyAuth,
+    ({ next, request }) => next(HttpClientRequest.setHeader(request, "x-api-key", Redacted.value(apiKey)))
+  )
 
 // -----------------------------------------------------------------------------
 // Operations
@@ -167,7 +178,7 @@ const authorize = HttpApiEndpoint.post("authorize", "/auth/token", {
 
 const expire = HttpApiEndpoint.delete("expire", "/auth/token", {
   headers: { accesstoken: Schema.optionalKey(Schema.RedactedFromValue(Schema.String)) },
-  payload: Authentication,
+  payload: ExpireRequest,
   success: Authentication,
   error: [BadRequest, Unauthorized, ...gatewayErrors]
 }).annotateMerge(OpenApi.annotations({
@@ -186,9 +197,29 @@ export class Authorization extends HttpApiGroup.make("authorization").add(author
   .annotateMerge(OpenApi.annotations({ title: "Authorization" }))
 {}
 
-/** Unknown fields are ignored both ways, so the document must not forbid them. */
-const allowUnknown = (document: Record<string, any>): Record<string, any> =>
-  JSON.parse(JSON.stringify(document, (key, value) => key === "additionalProperties" ? undefined : value))
+/** What the generated document does not say as the contract does. */
+const amend = (key: string, value: unknown): unknown => {
+  switch (key) {
+    case "Authentication":
+      // Nothing in an answer is declared required.
+      return JSON.parse(JSON.stringify(value, (key, value) => key === "required" ? undefined : value))
+    case "additionalProperties":
+      // Unknown fields are ignored both ways.
+      return undefined
+    case "expireEpoch":
+      return { type: "number", description: "When the access token ends, in milliseconds since the Unix epoch." }
+    case "securitySchemes":
+      return Object.assign({}, value, {
+        BasicAuth: {
+          type: "http",
+          scheme: "basic",
+          description: "Declared by the contract; the API key alone will do."
+        }
+      })
+    default:
+      return value
+  }
+}
 
 /**
  * The contract.
@@ -203,17 +234,5 @@ export class TenovosApi extends HttpApi.make("tenovos").add(Authorization).annot
     { url: "https://api.tenovos.io/v1", description: "Production" },
     { url: "https://api.uat.tenovos.io/v1", description: "User acceptance" }
   ],
-  transform: (document) => {
-    const open = allowUnknown(document)
-    open["components"].schemas.Authentication.properties.session.properties.expireEpoch = {
-      type: "number",
-      description: "When the access token ends, in milliseconds since the Unix epoch."
-    }
-    open["components"].securitySchemes.BasicAuth = {
-      type: "http",
-      scheme: "basic",
-      description: "Declared by the contract; the API key alone will do."
-    }
-    return open
-  }
+  transform: (document) => JSON.parse(JSON.stringify(document, amend))
 })) {}

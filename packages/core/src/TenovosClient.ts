@@ -37,7 +37,8 @@ export const authorize = <E, R>(
 ): Effect.Effect<HttpClient.HttpClient.With<E | AuthError, R>, never, TenovosAuth> =>
   Effect.map(TenovosAuth, (auth) => {
     const decorate = Effect.fnUntraced(function*(request: HttpClientRequest.HttpClientRequest) {
-      const { endpointUrl } = yield* auth.session
+      // Endpoint and headers of one session: those of another may be meant for another origin.
+      const { headers, session: { endpointUrl } } = yield* auth.serve()
       const url = isAbsolute(request.url) ? request.url : HttpClientRequest.prependUrl(request, endpointUrl).url
       if (URL.parse(url)?.origin !== URL.parse(endpointUrl)?.origin) return request
       return HttpClientRequest.makeWith(
@@ -45,7 +46,7 @@ export const authorize = <E, R>(
         url,
         request.urlParams,
         request.hash,
-        secretHeaders(request.headers, yield* auth.headers),
+        secretHeaders(request.headers, headers),
         request.body
       )
     })

@@ -27,9 +27,11 @@ import type { Reason } from "./AuthError.ts"
 import {
   AuthError,
   BadRequest,
+  CredentialsRejected,
   Forbidden,
   InvalidResponse,
   RateLimited,
+  SessionExpired,
   Unauthorized,
   Unavailable
 } from "./AuthError.ts"
@@ -65,7 +67,7 @@ export interface Options {
  */
 export class TokenEndpoint extends Context.Service<TokenEndpoint, {
   /** Signs in: a new session for a user name and a password. */
-  readonly authorize: (credentials: Credentials) => Effect.Effect<Session, AuthError>
+  readonly authorize: (credentials: Omit<Credentials, "apiKey">) => Effect.Effect<Session, AuthError>
   /** Renews: the same session with a new access token, and with a new refresh token where the authority gave one. */
   readonly refresh: (session: Session) => Effect.Effect<Session, AuthError>
   /** Ends a session before its time. */
@@ -90,8 +92,11 @@ export const make = Effect.fnUntraced(
       const [response, text] = yield* client.execute(toRequest(attempt, apiKey)).pipe(
         Effect.flatMap((response) => Effect.map(response.text, (text) => [response, text] as const)),
         sendSecretly,
-        Effect.catch((error) => Effect.fail(unsent(error))),
-        Effect.timeoutOrElse({ duration: attempt.timeout, orElse: () => failed(new Unavailable({ problem: "Timeout" })) })
+        Effect.mapError((error) => unsent(error, [apiKey, ...attempt.secrets])),
+        Effect.timeoutOrElse({
+          duration: attempt.timeout,
+          orElse: () => failed(new Unavailable({ problem: "Timeout" }))
+        })
       )
       const receivedAt = yield* Clock.currentTimeMillis
       if (response.status < 200 || response.status >= 300) {
@@ -116,6 +121,7 @@ export const make = Effect.fnUntraced(
       }),
 
       refresh: Effect.fn("TokenEndpoint.refresh")(function*(session) {
+        if (session.refreshToken === undefined) return yield* failed(new SessionExpired())
         const { accessToken, refreshToken } = plainTokens(session)
         const answer = yield* send({
           method: "POST",
@@ -131,7 +137,7 @@ export const make = Effect.fnUntraced(
       expire: Effect.fn("TokenEndpoint.expire")(function*(session) {
         const { clientId, endpointUrl, userPoolId, username } = session
         const tokens = plainTokens(session)
-        yield* send({
+        const answer = yield* send({
           method: "DELETE",
           endpointUrl,
           headers: { accesstoken: tokens.accessToken },
@@ -139,6 +145,10 @@ export const make = Effect.fnUntraced(
           secrets: Object.values(tokens),
           timeout: expireTimeout
         })
+        const { session: { accessToken } } = yield* decodeAnswer(answer)
+        if (Redacted.value(accessToken) !== "") {
+          return yield* failed(invalid(answer, "session.accessToken", "an empty string"))
+        }
       })
     })
   }
@@ -165,15 +175,23 @@ interface Attempt {
   readonly timeout: Duration.Duration
 }
 
-const toRequest = ({ body, endpointUrl, headers, method }: Attempt, apiKey: string) =>
-  HttpClientRequest.makeWith(
-    method,
-    `${endpointUrl.replace(/\/+$/, "")}/auth/token`,
+const toRequest = (attempt: Attempt, apiKey: string): HttpClientRequest.HttpClientRequest => {
+  const body = secretBody(HttpBody.jsonUnsafe(attempt.body))
+  return HttpClientRequest.makeWith(
+    attempt.method,
+    `${attempt.endpointUrl.replace(/\/+$/, "")}/auth/token`,
     UrlParams.empty,
     Option.none(),
-    secretHeaders(headers, { "x-api-key": apiKey, "content-type": "application/json", accept: "application/json" }),
-    secretBody(HttpBody.jsonUnsafe(body))
+    secretHeaders(attempt.headers, {
+      "x-api-key": apiKey,
+      accept: "application/json",
+      "content-type": body.contentType,
+      // Node sends no body with a DELETE that does not state its length.
+      "content-length": String(body.contentLength)
+    }),
+    body
   )
+}
 
 const plainTokens = (session: Session) => ({
   authorization: session.idToken === undefined ? "" : Redacted.value(session.idToken),
@@ -195,35 +213,42 @@ interface Answer {
   readonly receivedAt: number
 }
 
+const invalid = ({ response }: Answer, path: string, expected: string): InvalidResponse =>
+  new InvalidResponse({ status: response.status, path, expected })
+
 const decodeJson = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Unknown))
 const decodeAuthentication = Schema.decodeUnknownResult(Authentication)
 
-const decodeSession = (
-  { attempt, receivedAt, response, sentAt, text }: Answer,
-  previous: Session | undefined
-): Effect.Effect<Session, AuthError> => {
-  const invalid = (path: string, expected: string) =>
-    new InvalidResponse({ status: response.status, path, expected })
-  return decodeJson(text).pipe(
-    Result.mapError(() => invalid("", "a JSON object")),
-    Result.flatMap((json) => Result.mapError(decodeAuthentication(json), ({ issue }) => {
-      const path = firstPath(issue)
-      return invalid(path, path === "session.accessToken" ? "a non-empty string" : "an object")
-    })),
-    Result.flatMap((authentication) =>
-      toSession(authentication, {
-        status: response.status,
-        sentAt,
-        receivedAt,
-        date: Option.map(DateTime.make(response.headers["date"] ?? ""), DateTime.toEpochMillis),
-        endpointUrl: attempt.endpointUrl,
-        previous
+const decodeAnswer = (answer: Answer): Effect.Effect<Authentication, AuthError> =>
+  decodeJson(answer.text).pipe(
+    Result.mapError(() => invalid(answer, "", "a JSON object")),
+    Result.flatMap((json) =>
+      Result.mapError(decodeAuthentication(json), ({ issue }) => {
+        const path = firstPath(issue)
+        return invalid(answer, path, path === "session.accessToken" ? "a non-empty string" : "an object")
       })
     ),
     Result.mapError((reason) => new AuthError({ reason })),
     Effect.fromResult
   )
-}
+
+const decodeSession = Effect.fnUntraced(function*(
+  answer: Answer,
+  previous: Session | undefined
+): Effect.fn.Return<Session, AuthError> {
+  const { attempt, receivedAt, response, sentAt } = answer
+  return yield* toSession(yield* decodeAnswer(answer), {
+    status: response.status,
+    sentAt,
+    receivedAt,
+    date: Option.map(DateTime.make(response.headers["date"] ?? ""), DateTime.toEpochMillis),
+    endpointUrl: attempt.endpointUrl,
+    previous
+  }).pipe(
+    Result.mapError((reason) => new AuthError({ reason })),
+    Effect.fromResult
+  )
+})
 
 const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
 
@@ -232,14 +257,22 @@ const firstPath = (issue: SchemaIssue.Issue): string => formatIssue(issue).issue
 
 const failed = (reason: Reason) => Effect.fail(new AuthError({ reason }))
 
-/** What keeps a request from being answered. The client's own error holds the request, so only its cause goes along. */
-const unsent = ({ reason }: HttpClientError.HttpClientError): AuthError =>
+/**
+ * What kept a request from being answered. The client's error holds the request, and what the transport says may repeat
+ * a part of it, so only the words go along.
+ */
+const unsent = ({ reason }: HttpClientError.HttpClientError, secrets: ReadonlyArray<string>): AuthError =>
   reason._tag === "InvalidUrlError"
-    ? new AuthError({ reason: new BadRequest({ message: "The endpoint URL is not an absolute URL" }) })
+    ? new AuthError({ reason: new CredentialsRejected({ message: "The endpoint URL is no absolute URL" }) })
     : new AuthError({
       reason: new Unavailable({ problem: "Transport" }),
-      ...("cause" in reason && reason._tag === "TransportError" ? { cause: reason.cause } : {})
+      cause: new Error(scrub(words(reason.cause), secrets))
     })
+
+const words = (cause: unknown): string =>
+  cause instanceof Error
+    ? [`${cause.name}: ${cause.message}`, ...(cause.cause === undefined ? [] : [words(cause.cause)])].join(", by ")
+    : "unknown"
 
 const decodeMessage = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ message: Schema.String })))
 
@@ -250,28 +283,31 @@ const refusal = (
   secrets: ReadonlyArray<string>,
   receivedAt: number
 ): Reason => {
-  const message = Option.match(decodeMessage(text), {
-    onNone: () => `The authority answered with status ${status}`,
-    onSome: ({ message }) => scrub(message, secrets).slice(0, 500)
-  })
+  const message = Option.map(decodeMessage(text), ({ message }) => scrub(message, secrets).slice(0, 500))
   const retryAfter = headers["retry-after"] === undefined
     ? {}
     : Result.match(Headers.parseRetryAfter(headers["retry-after"]), {
       onFailure: () => ({}),
       onSuccess: (value) => ({ retryAfter: Headers.retryAfterDelay(value, receivedAt) })
     })
+  // Without the contract's body it is not the authority that refuses, but something on the way.
+  const refused = (f: (message: string) => Reason) =>
+    Option.match(message, { onNone: () => strange(status), onSome: f })
   switch (status) {
     case 400:
-      return new BadRequest({ message })
+      return refused((message) => new BadRequest({ message }))
     case 401:
-      return new Unauthorized({ message })
+      return refused((message) => new Unauthorized({ message }))
     case 403:
-      return new Forbidden({ message })
+      return refused((message) => new Forbidden({ message }))
     case 429:
       return new RateLimited(retryAfter)
     default:
       return status === 408 || status >= 500
         ? new Unavailable({ problem: "Status", status, ...retryAfter })
-        : new InvalidResponse({ status, path: "", expected: "an answer of the API" })
+        : strange(status)
   }
 }
+
+const strange = (status: number): InvalidResponse =>
+  new InvalidResponse({ status, path: "", expected: "an answer of the API" })

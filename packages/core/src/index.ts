@@ -1,5 +1,7 @@
 export * as AuthError from "./AuthError.ts"
+export * as AuthEvent from "./AuthEvent.ts"
 export * as Credentials from "./Credentials.ts"
+export * as RefreshPolicy from "./RefreshPolicy.ts"
 export * as Session from "./Session.ts"
 export * as SessionStore from "./SessionStore.ts"
 export * as TenovosApi from "./TenovosApi.ts"

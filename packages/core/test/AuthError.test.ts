@@ -42,7 +42,10 @@ describe("AuthError", () => {
       Effect.gen(function*() {
         const error = new AuthError.AuthError({ reason })
 
-        assert.isTrue(error.message.startsWith(message.replace("Check the endpoint URL", "Check that the endpoint URL")), error.message)
+        assert.isTrue(
+          error.message.startsWith(message.replace("Check the endpoint URL", "Check that the endpoint URL")),
+          error.message
+        )
         assert.strictEqual(error.retryable, retryable)
         const decoded = yield* Schema.decodeEffect(Json)(yield* Schema.encodeEffect(Json)(error))
         assert.strictEqual(decoded.reason._tag, reason._tag)

@@ -85,7 +85,20 @@ describe("OpenAPI document", () => {
       accessToken: "string",
       expireEpoch: "number"
     })
+    assert.notProperty(Authentication, "required")
+    assert.notProperty(Authentication.properties.session, "required")
     assert.notInclude(JSON.stringify(document), "additionalProperties")
+  })
+
+  it("wants the whole session for its expiry", () => {
+    const { ExpireRequest } = document.components.schemas
+
+    assert.strictEqual(
+      operations.delete.requestBody.content["application/json"].schema.$ref,
+      "#/components/schemas/ExpireRequest"
+    )
+    assert.deepStrictEqual(ExpireRequest.required, ["endpointUrl", "clientId", "userPoolId", "username", "session"])
+    assert.deepStrictEqual(ExpireRequest.properties.session.required, ["authorization", "refreshToken", "accessToken"])
   })
 })
 

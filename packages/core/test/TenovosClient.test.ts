@@ -128,12 +128,14 @@ describe("TenovosClient", () => {
 
   it.effect("serves a client that is derived from an HttpApi", () =>
     Effect.gen(function*() {
-      const Api = HttpApi.make("assets").add(HttpApiGroup.make("assets").add(
-        HttpApiEndpoint.get("find", "/asset/:id", {
-          params: { id: Schema.String },
-          success: Schema.Struct({ ok: Schema.Boolean })
-        })
-      ))
+      const Api = HttpApi.make("assets").add(
+        HttpApiGroup.make("assets").add(
+          HttpApiEndpoint.get("find", "/asset/:id", {
+            params: { id: Schema.String },
+            success: Schema.Struct({ ok: Schema.Boolean })
+          })
+        )
+      )
       const httpClient = yield* TenovosClient.TenovosClient
       const client = yield* HttpApiClient.makeWith(Api, { httpClient })
 
@@ -155,9 +157,13 @@ describe("TenovosClient", () => {
 
 describe("redirects over a real socket", () => {
   /** Answers by the function, at a free port of loopback, and tells what came. */
-  const serve = (answer: (path: string) => { readonly status: number; readonly location?: string; readonly body?: string }) =>
+  const serve = (
+    answer: (path: string) => { readonly status: number; readonly location?: string; readonly body?: string }
+  ) =>
     Effect.acquireRelease(
-      Effect.callback<{ readonly url: string; readonly seen: Array<[string, IncomingHttpHeaders]>; readonly close: () => void }>(
+      Effect.callback<
+        { readonly url: string; readonly seen: Array<[string, IncomingHttpHeaders]>; readonly close: () => void }
+      >(
         (resume) => {
           const seen: Array<[string, IncomingHttpHeaders]> = []
           const server = createServer((request, response) => {

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
@@ -26,12 +27,20 @@ export interface Received {
 }
 
 /**
- * Answers the request that comes as number `index`, from zero. A defect stands for a transport that fails.
+ * A connection that ends before there is an answer.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class Dropped extends Data.TaggedError("Dropped") {}
+
+/**
+ * Answers the request that comes as number `index`, from zero.
  *
  * @category models
  * @since 0.1.0
  */
-export type Script = (request: Received, index: number) => Effect.Effect<Response, unknown>
+export type Script = (request: Received, index: number) => Effect.Effect<Response, Dropped>
 
 /**
  * @category services
@@ -43,7 +52,7 @@ export class ScriptedAuthority extends Context.Service<ScriptedAuthority, {
 }>()("@effect-tenovos/testing/ScriptedAuthority") {}
 
 /**
- * Provides the `HttpClient` that reaches the script, and the journal. A script that fails is a transport that fails.
+ * Provides the `HttpClient` that reaches the script, and the journal.
  *
  * @category layers
  * @since 0.1.0

@@ -1,2 +1,3 @@
 export * as Arbitraries from "./Arbitraries.ts"
 export * as ScriptedAuthority from "./ScriptedAuthority.ts"
+export * as TestTenovos from "./TestTenovos.ts"

@@ -1,28 +1,26 @@
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 
 // The messages of the contract, apart from the operations: a program that only keeps a session needs these, and not
 // the whole of `effect/http-api`.
 
 /** A string that prints as `<redacted>`; plain on the wire. */
-const secret = (label: string, description: string) =>
-  Schema.RedactedFromValue(Schema.String.annotate({ description }), { label })
+const secret = (description: string) => Schema.RedactedFromValue(Schema.String.annotate({ description }))
 
 /** Nothing in an answer is declared required: what can't be read counts as missing. */
 export const lenient = <S extends Schema.Top>(schema: S) =>
-  Schema.catchDecoding<Schema.optionalKey<S>>(() => Effect.succeed(Option.none()))(Schema.optionalKey(schema))
+  Schema.catchDecoding<Schema.optionalKey<S>>(() => Effect.succeedNone)(Schema.optionalKey(schema))
 
 /** A number. As a string it is understood too. */
 const Epoch = Schema.Union([Schema.Finite, Schema.FiniteFromString])
 
-const RefreshToken = secret("refreshToken", "Opaque. Gets new access tokens for up to 30 days.")
+const RefreshToken = secret("Opaque. Gets new access tokens for up to 30 days.")
 
-const AccessToken = secret("accessToken", "A JWT, the AccessToken header of later calls. Lives for one hour.")
+const AccessToken = secret("A JWT, the AccessToken header of later calls. Lives for one hour.")
 
 export const SignInRequest = Schema.Struct({
   username: Schema.String.annotate({ description: "Username of the user in Tenovos." }),
-  password: secret("password", "Password of the user."),
+  password: secret("Password of the user."),
   clientId: Schema.optionalKey(Schema.String.annotate({ description: "Needed before version 1.5, ignored since." })),
   userPoolId: Schema.optionalKey(Schema.String.annotate({ description: "Needed before version 1.5, ignored since." }))
 }).annotate({ identifier: "SignInRequest", description: "Asks for a new session." })
@@ -36,9 +34,9 @@ export const Authentication = Schema.Struct({
   clientId: lenient(Schema.String),
   userPoolId: lenient(Schema.String),
   username: lenient(Schema.String),
-  password: lenient(secret("password", "Empty.")),
+  password: lenient(secret("Empty.")),
   session: Schema.Struct({
-    authorization: lenient(secret("idToken", "The id token, a JWT: the Authorization header of later calls.")),
+    authorization: lenient(secret("The id token, a JWT: the Authorization header of later calls.")),
     refreshToken: lenient(RefreshToken),
     accessToken: AccessToken,
     expireEpoch: lenient(Epoch)
@@ -46,3 +44,17 @@ export const Authentication = Schema.Struct({
 }).annotate({ identifier: "Authentication", description: "A session, as it is answered." })
 
 export type Authentication = typeof Authentication.Type
+
+export const ExpireRequest = Schema.Struct({
+  endpointUrl: Schema.String,
+  clientId: Schema.String,
+  userPoolId: Schema.String,
+  username: Schema.String,
+  password: Schema.optionalKey(secret("Ignored.")),
+  session: Schema.Struct({
+    authorization: secret("The id token."),
+    refreshToken: RefreshToken,
+    accessToken: AccessToken,
+    expireEpoch: lenient(Epoch)
+  })
+}).annotate({ identifier: "ExpireRequest", description: "The session to end." })

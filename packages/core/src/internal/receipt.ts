@@ -35,8 +35,8 @@ export const toSession = (
     Result.fail(new InvalidResponse({ status: receipt.status, path, expected }))
   if (Redacted.value(session.accessToken) === "") return invalid("session.accessToken", "a non-empty string")
 
-  const endpointUrl = parseUrl(authentication.endpointUrl) ?? receipt.endpointUrl
-  if (endpointUrl.startsWith("http:") && receipt.endpointUrl.startsWith("https:")) {
+  const endpointUrl = parseUrl(authentication.endpointUrl)
+  if (endpointUrl?.protocol === "http:" && parseUrl(receipt.endpointUrl)?.protocol === "https:") {
     return invalid("endpointUrl", "an https URL")
   }
 
@@ -44,7 +44,7 @@ export const toSession = (
   const id = readClaims(session.authorization)
   const issuedAt = latest(seconds(access.iat), Option.getOrUndefined(receipt.date))
   const now = issuedAt ?? receipt.receivedAt
-  const expiresAt = expiry(epoch(session.expireEpoch, now), seconds(access.exp), issuedAt) ?? now + oneHour
+  const expiresAt = earliest(epoch(session.expireEpoch, now, issuedAt), seconds(access.exp)) ?? now + oneHour
   const clockOffset = issuedAt === undefined ? 0 : measureOffset(issuedAt, receipt)
   const remaining = expiresAt - receipt.receivedAt - clockOffset
   if (remaining <= 0) return Result.fail(new ClockSkew({ overSince: Duration.millis(-remaining) }))
@@ -55,7 +55,7 @@ export const toSession = (
   const idToken = nonEmpty(session.authorization) ?? previous?.idToken
   return Result.succeed(
     new Session({
-      endpointUrl,
+      endpointUrl: endpointUrl?.href ?? receipt.endpointUrl,
       accessToken: session.accessToken,
       ...defined({ idToken, refreshToken }),
       issuedAt: DateTime.makeUnsafe(now),
@@ -67,8 +67,8 @@ export const toSession = (
       generation: (previous?.generation ?? 0) + 1,
       ...defined({
         username: authentication.username ?? id["cognito:username"] ?? access.username ?? previous?.username,
-        clientId: authentication.clientId ?? access.client_id ?? previous?.clientId,
-        userPoolId: authentication.userPoolId ?? previous?.userPoolId,
+        clientId: authentication.clientId ?? access.client_id ?? id.aud ?? previous?.clientId,
+        userPoolId: authentication.userPoolId ?? access.iss?.split("/").at(-1) ?? previous?.userPoolId,
         subject: id.sub ?? access.sub ?? previous?.subject,
         email: id.email ?? previous?.email
       })
@@ -77,10 +77,6 @@ export const toSession = (
 }
 
 const oneHour = 3_600_000
-
-/** Two statements of the same instant. An epoch from before the token's issue, as in the API's own example, is none. */
-const expiry = (epoch: number | undefined, claim: number | undefined, issuedAt: number | undefined) =>
-  claim !== undefined && (epoch ?? 0) <= (issuedAt ?? 0) ? claim : earliest(epoch, claim)
 
 /**
  * The authority stamped the answer with a whole second, somewhere between the sending and the receipt. Within what
@@ -105,7 +101,9 @@ const Claims = Schema.fromJsonString(Schema.Struct({
   email: lenient(Schema.String),
   username: lenient(Schema.String),
   "cognito:username": lenient(Schema.String),
-  client_id: lenient(Schema.String)
+  client_id: lenient(Schema.String),
+  aud: lenient(Schema.String),
+  iss: lenient(Schema.String)
 }))
 
 const decodeClaims = Schema.decodeUnknownOption(Claims)
@@ -124,11 +122,14 @@ const readClaims = (token: Redacted.Redacted | undefined): typeof Claims.Type =>
 
 const lastInstant = 8_640_000_000_000_000
 
-/** The contract says milliseconds. A number that makes sense as seconds only is taken as such. */
-const epoch = (value: number | undefined, now: number): number | undefined => {
+/**
+ * The contract says milliseconds; a number that makes sense as seconds only is taken as such. One from before the issue,
+ * as in the API's own example, says nothing.
+ */
+const epoch = (value: number | undefined, now: number, issuedAt: number | undefined): number | undefined => {
   if (value === undefined || value <= 0) return undefined
-  const millis = Math.abs(value - now) <= Math.abs(value * 1000 - now) ? value : value * 1000
-  return millis <= lastInstant ? Math.floor(millis) : undefined
+  const millis = Math.floor(Math.abs(value - now) <= Math.abs(value * 1000 - now) ? value : value * 1000)
+  return millis > lastInstant || issuedAt !== undefined && millis <= issuedAt ? undefined : millis
 }
 
 const seconds = (value: number | undefined): number | undefined =>
@@ -145,21 +146,23 @@ const pick = (instants: ReadonlyArray<number | undefined>, f: (a: number, b: num
   return known.length === 0 ? undefined : known.reduce(f)
 }
 
-const parseUrl = (text: string | undefined): string | undefined => {
-  const url = text === undefined ? null : URL.parse(text)
-  return url?.protocol === "https:" || url?.protocol === "http:" ? text : undefined
+const parseUrl = (text: string | undefined): URL | undefined => {
+  if (text === undefined || !URL.canParse(text)) return undefined
+  const url = new URL(text)
+  return url.protocol === "https:" || url.protocol === "http:" ? url : undefined
 }
 
 const nonEmpty = (value: Redacted.Redacted | undefined): Redacted.Redacted | undefined =>
   value === undefined || Redacted.value(value) === "" ? undefined : value
 
-type Defined<A> = { readonly [K in keyof A]?: Exclude<A[K], undefined> }
+type Defined<A> = { [K in keyof A]?: A[K] & ({} | null) }
 
 /** The record without its undefined fields. */
 const defined = <A extends Record<string, unknown>>(record: A): Defined<A> => {
-  const out: { [K in keyof A]?: A[K] } = {}
+  const out: Defined<A> = {}
   for (const key in record) {
-    if (record[key] !== undefined) out[key] = record[key]
+    const value = record[key]
+    if (value !== undefined) out[key] = value
   }
-  return out as Defined<A>
+  return out
 }

@@ -1,14 +1,14 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Headers from "effect/http/Headers"
 import type * as HttpBody from "effect/http/HttpBody"
-import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
 import * as Option from "effect/Option"
 import * as Redactable from "effect/Redactable"
 
 /** The headers that carry secrets, as Effect spells them. */
-const secretNames: ReadonlyArray<string> = ["accesstoken", "authorization", "x-api-key"]
+export const secretNames: ReadonlyArray<string> = ["accesstoken", "authorization", "x-api-key"]
 
 // Effect hides the headers that the running fiber lists. These hide their secrets without such a list, so that they
 // also print safely where no fiber runs.
@@ -26,7 +26,9 @@ export const secretHeaders = (...parts: ReadonlyArray<Readonly<Record<string, st
 
 /** The body, printing as `<redacted>`. */
 export const secretBody = <Body extends HttpBody.HttpBody>(body: Body): Body =>
-  Object.defineProperty(body, "toJSON", { value: () => ({ _id: "effect/HttpBody", _tag: body._tag, body: "<redacted>" }) })
+  Object.defineProperty(body, "toJSON", {
+    value: () => ({ _id: "effect/HttpBody", _tag: body._tag, body: "<redacted>" })
+  })
 
 /**
  * What holds for every request that carries secrets. No span shows them. No trace header goes along: the API is a third
@@ -44,11 +46,18 @@ export const sendSecretly = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Ef
   })
 
 /**
- * The text with every one of the secrets taken out, also where it is escaped: the authority's messages may repeat what
- * was sent.
+ * The text with every one of the secrets taken out, also where it is escaped: what an authority or a transport says may
+ * repeat what was sent.
  */
-export const scrub = (text: string, secrets: ReadonlyArray<string>): string =>
-  secrets
+export const scrub = (text: string, secrets: ReadonlyArray<string>): string => {
+  const forms = secrets
     .filter((secret) => secret !== "")
-    .flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret.toWellFormed())])
-    .reduce((text, form) => text.replaceAll(form, "<redacted>"), text)
+    .flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(wellFormed(secret))])
+    // A secret may begin with another one.
+    .sort((a, b) => b.length - a.length)
+    .map((form) => form.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&"))
+  return forms.length === 0 ? text : text.replace(new RegExp(forms.join("|"), "g"), "<redacted>")
+}
+
+// As `String.prototype.toWellFormed`, which is younger than some runtimes.
+const wellFormed = (text: string): string => text.replace(/\p{Surrogate}/gu, "\ufffd")

@@ -1,0 +1,142 @@
+/**
+ * `tenovos serve`: runs an authority until it is told to stop.
+ *
+ * @since 0.1.0
+ */
+import * as AuthorityServer from "@effect-tenovos/server/AuthorityServer"
+import * as Seed from "@effect-tenovos/server/Seed"
+import * as CliError from "effect/cli/CliError"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Console from "effect/Console"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+
+/**
+ * The authority could not start.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ServeFailed extends Data.TaggedError("ServeFailed")<{ readonly message: string }> {
+  override get [CliError.userMessage](): string {
+    return this.message
+  }
+}
+
+const flags = {
+  host: Flag.String("host").pipe(
+    Flag.withDefault("127.0.0.1"),
+    Flag.withDescription("Address to listen on. Others than loopback are reachable from outside.")
+  ),
+  port: Flag.Int("port").pipe(
+    Flag.filter((port) => port >= 0 && port <= 65535, () => "Expected a port from 0 to 65535"),
+    Flag.withDefault(4010),
+    Flag.withDescription("Port to listen on; 0 takes a free one.")
+  ),
+  database: Flag.String("database").pipe(
+    Flag.withDefault("tenovos.sqlite"),
+    Flag.withMetavar("FILE|:memory:"),
+    Flag.withDescription("SQLite file that keeps keys, users and sessions.")
+  ),
+  seed: Flag.File("seed", { mustExist: true }).pipe(
+    Flag.optional,
+    Flag.withDescription("JSON file: { \"apiKeys\": [\"…\"], \"users\": [{ \"username\", \"password\", \"email\"? }] }")
+  ),
+  json: Flag.Boolean("json").pipe(
+    Flag.withDefault(false),
+    Flag.withDescription("Say where it listens as one line of JSON.")
+  )
+}
+
+/**
+ * @category commands
+ * @since 0.1.0
+ */
+export const command = Command.make(
+  "serve",
+  flags,
+  ({ database, host, json, port, seed: file }) =>
+    Effect.gen(function*() {
+      // Not told back: a database URL may hold a password.
+      if (/^postgres(ql)?:/.test(database)) {
+        return yield* failed("This version keeps its data in SQLite only: give a file, or :memory:")
+      }
+      const seed = yield* Effect.transposeOption(Option.map(file, readSeed))
+
+      return yield* Effect.gen(function*() {
+        const { endpointUrl } = yield* AuthorityServer.AuthorityServer
+        const made = yield* Option.match(seed, {
+          onNone: () => Seed.firstStart,
+          onSome: (seed) => Effect.as(Seed.apply(seed), Option.none())
+        })
+        const credentials = Option.getOrUndefined(Option.map(made, ({ apiKey, password, username }) => ({
+          TENOVOS_ENDPOINT_URL: endpointUrl,
+          TENOVOS_API_KEY: Redacted.value(apiKey),
+          TENOVOS_USERNAME: username,
+          TENOVOS_PASSWORD: Redacted.value(password)
+        })))
+        if (json) {
+          yield* Console.log(JSON.stringify({ endpointUrl, database, credentials }))
+        } else {
+          if (credentials !== undefined) {
+            yield* Console.log("A new authority, with one user and one API key. They are shown this once:")
+            yield* Effect.forEach(Object.entries(credentials), ([name, value]) => Console.log(`  ${name}=${value}`))
+          }
+          yield* Console.log(`listening on ${endpointUrl}`)
+        }
+        return yield* Effect.never
+      }).pipe(
+        Effect.provide(AuthorityServer.layerNode({ host, port, database })),
+        Effect.catchTags({
+          ServeError: ({ cause }) => failed(`Can't listen on ${host}:${port}: ${reasonOf(cause)}`),
+          SqlError: (error) => failed(`Can't use the database ${database}: ${error.message}`),
+          MigrationError: (error) => failed(`Can't use the database ${database}: ${error.message}`)
+        })
+      )
+    })
+).pipe(
+  Command.withDescription("Run an authority: the Tenovos authentication API on this machine."),
+  Command.withExamples([
+    { command: "tenovos serve", description: "Keep everything in tenovos.sqlite, and make one user at first start" },
+    { command: "tenovos serve --database :memory: --seed seed.json", description: "Forget everything at the end" }
+  ])
+)
+
+/** The file's values may be secrets: what is wrong is told by its place alone. */
+const readSeed = (path: string) =>
+  FileSystem.FileSystem.use((files) => files.readFileString(path)).pipe(
+    Effect.catch((error) => failed(`Can't read the seed file ${path}: ${error.reason._tag}`)),
+    Effect.flatMap((text) =>
+      Schema.decodeEffect(Schema.fromJsonString(Schema.Unknown))(text).pipe(
+        Effect.catch(() => failed(`The seed file ${path} is not JSON`))
+      )
+    ),
+    Effect.flatMap((json) =>
+      Effect.catch(
+        Schema.decodeUnknownEffect(Seed.Seed)(json, { errors: "all", onExcessProperty: "error" }),
+        (error) => failed(`The seed file ${path} is not right:\n${error.message}`)
+      )
+    )
+  )
+
+const failed = (message: string) => Effect.fail(new ServeFailed({ message }))
+
+const reasonOf = (cause: unknown): string => {
+  const code = typeof cause === "object" && cause !== null && "code" in cause ? cause.code : undefined
+  switch (code) {
+    case "EADDRINUSE":
+      return "the port is taken; choose another with --port"
+    case "EACCES":
+      return "not allowed; choose a port above 1023 with --port"
+    case "EADDRNOTAVAIL":
+    case "ENOTFOUND":
+      return "this machine has no such address"
+    default:
+      return String(code ?? cause)
+  }
+}

@@ -1,0 +1,2 @@
+export * as Serve from "./Serve.ts"
+export * as Tenovos from "./Tenovos.ts"

@@ -1,0 +1,150 @@
+import { assert, describe, it, onTestFinished } from "@effect/vitest"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { createServer } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { text } from "node:stream/consumers"
+import { fileURLToPath } from "node:url"
+
+const bin = fileURLToPath(new URL("../src/bin.ts", import.meta.url))
+
+const emptyFolder = () => {
+  const folder = mkdtempSync(join(tmpdir(), "tenovos-"))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+/** Runs the command as a process of its own. */
+const tenovos = (cwd: string, ...args: ReadonlyArray<string>) => {
+  const child = spawn(process.execPath, [bin, ...args], { cwd, env: { ...process.env, NO_COLOR: "1" } })
+  onTestFinished(() => void child.kill("SIGKILL"))
+  const exited = once(child, "exit")
+  const stderr = text(child.stderr)
+  let stdout = ""
+  const listening = new Promise<string>((resolve) => {
+    child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+      stdout += chunk
+      const url = /listening on (\S+)\n/.exec(stdout)?.[1]
+      if (url !== undefined) resolve(url)
+    })
+  })
+  return {
+    listening,
+    stdout: () => stdout,
+    stop: (signal: NodeJS.Signals) => child.kill(signal),
+    result: async () => ({ code: (await exited)[0], stdout, stderr: await stderr })
+  }
+}
+
+const signIn = (url: string, credentials: Readonly<Record<string, string>>) =>
+  fetch(`${url}/auth/token`, {
+    method: "POST",
+    headers: { "x-api-key": credentials["TENOVOS_API_KEY"] ?? "", "content-type": "application/json" },
+    body: JSON.stringify({ username: credentials["TENOVOS_USERNAME"], password: credentials["TENOVOS_PASSWORD"] })
+  })
+
+const variables = (stdout: string) =>
+  Object.fromEntries([...stdout.matchAll(/^ {2}(TENOVOS_\w+)=(.+)$/gm)].map(([, name, value]) => [name, value]))
+
+describe("tenovos serve", () => {
+  it("makes one user and one API key at first start, prints them once, and keeps them", async () => {
+    const folder = emptyFolder()
+    const first = tenovos(folder, "serve", "--port", "0")
+    const url = await first.listening
+    const credentials = variables(first.stdout())
+
+    assert.match(url, /^http:\/\/127\.0\.0\.1:\d+\/v1$/)
+    assert.strictEqual(credentials["TENOVOS_ENDPOINT_URL"], url)
+    assert.strictEqual((await signIn(url, credentials)).status, 200)
+    assert.strictEqual((await fetch(new URL("/health", url))).status, 200)
+    first.stop("SIGTERM")
+    assert.deepInclude(await first.result(), { code: 0, stderr: "" })
+
+    const second = tenovos(folder, "serve", "--port", "0")
+    assert.strictEqual((await signIn(await second.listening, credentials)).status, 200)
+    assert.match(second.stdout(), /^listening on \S+\n$/)
+    second.stop("SIGINT")
+    assert.deepInclude(await second.result(), { code: 0, stderr: "" })
+    // Stopped cleanly, so that nothing is left in a journal beside the database.
+    assert.deepStrictEqual(readdirSync(folder), ["tenovos.sqlite"])
+  })
+
+  it("takes users and keys from a seed file", async () => {
+    const folder = emptyFolder()
+    const credentials = { TENOVOS_API_KEY: "a key", TENOVOS_USERNAME: "grace", TENOVOS_PASSWORD: "pass word" }
+    writeFileSync(
+      join(folder, "seed.json"),
+      JSON.stringify({ apiKeys: ["a key"], users: [{ username: "grace", password: "pass word", email: "g@x.org" }] })
+    )
+    const server = tenovos(folder, "serve", "--port", "0", "--database", ":memory:", "--seed", "seed.json")
+    const url = await server.listening
+
+    assert.strictEqual((await signIn(url, credentials)).status, 200)
+    assert.strictEqual((await signIn(url, { ...credentials, TENOVOS_PASSWORD: "wrong" })).status, 401)
+    server.stop("SIGTERM")
+    const { stderr, stdout } = await server.result()
+    assert.notInclude(stdout + stderr, "pass word")
+    assert.deepStrictEqual(readdirSync(folder), ["seed.json"])
+  })
+
+  it("says where it listens as JSON", async () => {
+    const server = tenovos(emptyFolder(), "serve", "--port", "0", "--database", ":memory:", "--json")
+    while (!server.stdout().includes("\n")) await new Promise(setImmediate)
+    const { credentials, endpointUrl } = JSON.parse(server.stdout())
+
+    assert.strictEqual((await signIn(endpointUrl, credentials)).status, 200)
+    server.stop("SIGTERM")
+    assert.strictEqual((await server.result()).code, 0)
+  })
+
+  it("stops at once although a client keeps its connection", async () => {
+    const server = tenovos(emptyFolder(), "serve", "--port", "0", "--database", ":memory:")
+    const url = await server.listening
+    await (await fetch(new URL("/health", url))).text()
+    server.stop("SIGTERM")
+
+    assert.strictEqual((await server.result()).code, 0)
+  })
+
+  for (
+    const [name, args, code, message] of [
+      ["a port out of range", ["--port", "70000"], 2, "Expected a port from 0 to 65535"],
+      ["a port that is no number", ["--port", "http"], 2, "--port"],
+      ["an unknown flag", ["--prot", "1"], 2, "--prot"],
+      ["a seed file that is not there", ["--seed", "missing.json"], 2, "missing.json"],
+      ["a seed that is not JSON", ["--seed", "broken.json"], 1, "broken.json is not JSON"],
+      ["a seed of another form", ["--seed", "wrong.json"], 1, "[\"users\"][0][\"password\"]"],
+      ["a folder as database", ["--database", "."], 1, "Can't use the database"],
+      ["a file that is no database", ["--database", "broken.json"], 1, "Can't use the database"],
+      ["a database that this version can't use", ["--database", "postgres://u:s3cret@h/d"], 1, "SQLite only"],
+      ["an address that isn't this machine's", ["--host", "192.0.2.1", "--database", ":memory:"], 1, "no such address"]
+    ] as const
+  ) {
+    it(`refuses ${name} with a sentence`, async () => {
+      const folder = emptyFolder()
+      writeFileSync(join(folder, "broken.json"), "{ \"apiKeys\": [\"s3cret\" ")
+      writeFileSync(join(folder, "wrong.json"), JSON.stringify({ users: [{ username: "ada", password: ["s3cret"] }] }))
+      const result = await tenovos(folder, "serve", ...args).result()
+
+      assert.strictEqual(result.code, code)
+      assert.include(result.stderr, message)
+      assert.notInclude(result.stdout + result.stderr, "s3cret")
+      assert.notMatch(result.stderr, /^\s+at .*:\d+:\d+/m)
+    })
+  }
+
+  it("refuses a port that is taken with a sentence", async () => {
+    const taken = createServer().listen(0, "127.0.0.1")
+    onTestFinished(() => void taken.close())
+    await once(taken, "listening")
+    const address = taken.address()
+    assert.isObject(address)
+    const port = String(typeof address === "object" && address?.port)
+    const result = await tenovos(emptyFolder(), "serve", "--port", port, "--database", ":memory:").result()
+
+    assert.strictEqual(result.code, 1)
+    assert.include(result.stderr, `Can't listen on 127.0.0.1:${port}: the port is taken`)
+  })
+})

@@ -1,0 +1,148 @@
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import type * as Tracer from "effect/Tracer"
+import type { AuthError } from "../AuthError.ts"
+import { AuthEvent, SignOut } from "../AuthEvent.ts"
+import type { Credentials } from "../Credentials.ts"
+import { isRefreshable, remaining, Session } from "../Session.ts"
+import type { SessionStore, Stored } from "../SessionStore.ts"
+import type { TokenEndpoint } from "../TokenEndpoint.ts"
+import * as metrics from "./metrics.ts"
+
+/** What an attempt comes to, when it does not fail. */
+export type Outcome =
+  | { readonly _tag: "Adopted" | "Refreshed" | "SignedIn"; readonly session: Session }
+  | { readonly _tag: "Refused"; readonly error: AuthError }
+  /** A sign-out was faster. The session that came too late is still to be ended, if there is one. */
+  | { readonly _tag: "SignedOut"; readonly orphan: Option.Option<Session> }
+
+/** The exchange as those see it who wait for it. */
+export interface Watch {
+  /** Whether its session is still wanted: nobody has signed out. */
+  readonly isWanted: () => boolean
+  /** The spans of those who wait. */
+  readonly waiting: ReadonlyArray<Tracer.AnySpan>
+  /** The span of the call to the authority. */
+  span: Tracer.Span | undefined
+}
+
+export const make = ({ credentials, endpoint, publish, store }: {
+  readonly credentials: Credentials
+  readonly endpoint: TokenEndpoint["Service"]
+  readonly publish: (event: AuthEvent) => Effect.Effect<unknown>
+  readonly store: SessionStore["Service"]
+}): {
+  /** One way down the ladder: adopt, refresh, sign in. The store is written before anybody sees the session. */
+  readonly attempt: (watch: Watch, held: Session | undefined) => Effect.Effect<Outcome, AuthError>
+  /** Ends the newest session there is, and clears the store. */
+  readonly end: (latest: Option.Option<Session>) => Effect.Effect<SignOut>
+} => {
+  /** A store that is out of reach stops nobody. */
+  const inReach = <A>(effect: Effect.Effect<A, AuthError>, otherwise: A): Effect.Effect<A> =>
+    Effect.catch(effect, (error) => Effect.as(publish(AuthEvent.StoreFailed({ error })), otherwise))
+
+  const leased = <A>(effect: Effect.Effect<A, AuthError>): Effect.Effect<A, AuthError> =>
+    Effect.catchIf(
+      store.withLease(effect),
+      ({ reason }) => reason._tag === "StoreFailure" && reason.operation === "lease",
+      (error) => Effect.andThen(publish(AuthEvent.StoreFailed({ error })), effect)
+    )
+
+  /** A span of its own: the call may outlive each of those who wait, and so is nobody's child. */
+  const call = <A>(
+    kind: "authorize" | "refresh" | "expire",
+    watch: Watch | undefined,
+    effect: Effect.Effect<A, AuthError>
+  ): Effect.Effect<A, AuthError> =>
+    Effect.useSpan(
+      `TenovosAuth.${kind}`,
+      { root: true, links: watch?.waiting.map((span) => ({ span, attributes: {} })) ?? [] },
+      (span) => {
+        if (watch !== undefined) watch.span = span
+        return effect.pipe(
+          Effect.withParentSpan(span),
+          metrics.measured(kind),
+          Effect.onExit((exit) =>
+            Effect.sync(() =>
+              span.attribute(
+                "tenovos.auth.outcome",
+                Option.match(Exit.findErrorOption(exit), {
+                  onNone: () => Exit.isSuccess(exit) ? "success" : "interrupted",
+                  onSome: ({ reason }) => reason._tag
+                })
+              )
+            )
+          )
+        )
+      }
+    )
+
+  const signIn = (watch: Watch): Effect.Effect<Outcome, AuthError> =>
+    call("authorize", watch, endpoint.authorize(credentials)).pipe(
+      Effect.map((session): Outcome => ({ _tag: "SignedIn", session })),
+      Effect.catchIf(isRefusal, (error) => Effect.succeed<Outcome>({ _tag: "Refused", error }))
+    )
+
+  const refreshOrSignIn = (watch: Watch, session: Session): Effect.Effect<Outcome, AuthError> =>
+    call("refresh", watch, endpoint.refresh(session)).pipe(
+      Effect.map((session): Outcome => ({ _tag: "Refreshed", session })),
+      Effect.catchIf(isRefusal, () => signIn(watch))
+    )
+
+  // From the answer to the store nothing may come between: the refresh token before it may be spent.
+  const attempt = (watch: Watch, held: Session | undefined) =>
+    leased(Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function*(): Effect.fn.Return<Outcome, AuthError> {
+        const now = yield* DateTime.now
+        const known: Stored = { generation: held?.generation ?? 0, session: Option.fromNullishOr(held) }
+        const stored = yield* restore(inReach(store.read, known))
+        const latest = stored.generation < known.generation ? known : stored
+        const renewed = latest.generation > known.generation ? Option.filter(latest.session, lives(now)) : Option.none()
+        if (Option.isSome(renewed)) return { _tag: "Adopted", session: renewed.value }
+
+        const answer = yield* restore(Option.match(Option.filter(latest.session, isRefreshable(now)), {
+          onNone: () => signIn(watch),
+          onSome: (session) => refreshOrSignIn(watch, session)
+        }))
+        if (answer._tag === "Refused" || answer._tag === "SignedOut") return answer
+
+        const session = new Session({ ...answer.session, generation: latest.generation + 1 })
+        if (!watch.isWanted()) return { _tag: "SignedOut", orphan: Option.some(session) }
+        // What can't be stored is served all the same: it exists nowhere else.
+        if (yield* inReach(store.commit(session, stored.generation), true)) return { _tag: answer._tag, session }
+
+        // Somebody was faster. A newer session is as good; without one, that was a sign-out, and it wins.
+        const winner = Option.filter((yield* inReach(store.read, stored)).session, lives(now))
+        if (Option.isSome(winner)) return { _tag: "Adopted", session: winner.value }
+        yield* Effect.ignore(call("expire", watch, endpoint.expire(session)))
+        return { _tag: "SignedOut", orphan: Option.none() }
+      })
+    ))
+
+  const clear: Effect.Effect<Option.Option<Session>, AuthError> = Effect.gen(function*() {
+    const { generation, session } = yield* store.read
+    return (yield* store.clear(generation)) ? session : yield* clear
+  })
+
+  const end = (latest: Option.Option<Session>) =>
+    leased(Effect.gen(function*() {
+      const cleared = yield* Effect.exit(clear)
+      const session = Option.orElse(latest, () => Option.flatten(Exit.getSuccess(cleared)))
+      const outcome = yield* Option.match(session, {
+        onNone: () => Effect.succeed(SignOut.NoSession()),
+        onSome: (session) => Effect.as(call("expire", undefined, endpoint.expire(session)), SignOut.Expired())
+      })
+      // The authority is told in any case; but a store that still has the session is no success.
+      return yield* Effect.as(cleared, outcome)
+    })).pipe(Effect.catch((error) => Effect.succeed(SignOut.Forgotten({ error }))))
+
+  return { attempt, end }
+}
+
+const lives = (now: DateTime.Utc) => (session: Session): boolean => Duration.toMillis(remaining(session, now)) > 0
+
+/** A definite no: the authority looked at what was sent, and did not want it. */
+const isRefusal = ({ reason }: AuthError): boolean => reason._tag === "BadRequest" || reason._tag === "Unauthorized"

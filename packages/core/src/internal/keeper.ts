@@ -1,0 +1,459 @@
+import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Headers from "effect/http/Headers"
+import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
+import * as PubSub from "effect/PubSub"
+import * as Pull from "effect/Pull"
+import * as Random from "effect/Random"
+import * as Redacted from "effect/Redacted"
+import * as Ref from "effect/Ref"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type * as Tracer from "effect/Tracer"
+import type { Reason } from "../AuthError.ts"
+import { AuthError, CredentialsRejected, SessionExpired } from "../AuthError.ts"
+import { AuthEvent, SignOut } from "../AuthEvent.ts"
+import * as Credentials from "../Credentials.ts"
+import type { RefreshPolicy } from "../RefreshPolicy.ts"
+import { refreshTokenExpiresAt, remaining, type Session } from "../Session.ts"
+import { SessionStore } from "../SessionStore.ts"
+import type { AuthState, Demand, Served, TenovosAuth } from "../TenovosAuth.ts"
+import { TokenEndpoint } from "../TokenEndpoint.ts"
+import * as exchange from "./exchange.ts"
+import * as machine from "./machine.ts"
+import * as metrics from "./metrics.ts"
+import { secretHeaders } from "./secrecy.ts"
+import { makeSteady } from "./steady.ts"
+
+/** One exchange, and those who wait for it. */
+interface Flight extends exchange.Watch {
+  /** Done when it has ended, or when an attempt has failed and the session at hand still lives. */
+  readonly trouble: Deferred.Deferred<Served, AuthError>
+  /** Done when it has ended. */
+  readonly end: Deferred.Deferred<Served, AuthError>
+  /** Done when a sign-out no longer wants it. */
+  readonly calledOff: Deferred.Deferred<void>
+  /** Done when nothing of it runs any more; with its session, if that came too late for a sign-out. */
+  readonly landed: Deferred.Deferred<Option.Option<Session>>
+  readonly waiting: Array<Tracer.AnySpan>
+}
+
+/** All that the keeper remembers. The life of the session is the machine's; the rest is how to reach who waits. */
+interface Memory {
+  readonly life: machine.State
+  readonly flight: Flight | undefined
+  readonly signOut: Deferred.Deferred<SignOut, AuthError> | undefined
+}
+
+/** Rests between exchanges that failed for good, or by a schedule without delays: from the first to the last. */
+const leastRest = 1000
+const mostRest = 30_000
+
+const refreshTokenNotice = Duration.days(3)
+
+export const make = Effect.fnUntraced(function*(
+  credentials: Credentials.Credentials,
+  policy: RefreshPolicy
+): Effect.fn.Return<TenovosAuth["Service"], never, TokenEndpoint | SessionStore | Scope.Scope> {
+  const endpoint = yield* TokenEndpoint
+  const store = yield* SessionStore
+  const scope = yield* Effect.scope
+  const context = yield* Effect.context<never>()
+  const clock = yield* Clock.Clock
+  const steady = makeSteady(clock)
+  const events = yield* PubSub.sliding<AuthEvent>(256)
+  const changes = yield* PubSub.sliding<AuthState>({ capacity: 16, replay: 1 })
+
+  const unsendable = Option.getOrUndefined(
+    Option.map(Credentials.defect(credentials), (message) => errorOf(new CredentialsRejected({ message })))
+  )
+  const memory = yield* Ref.make<Memory>({ life: machine.initial(unsendable), flight: undefined, signOut: undefined })
+  yield* PubSub.publish(changes, view(machine.initial(unsendable)))
+
+  // The way of most callers: while the clock stands in a span of at most a second, for which all has been looked at,
+  // there is nothing to decide.
+  let trusted: Trusted | undefined
+
+  const publish = (event: AuthEvent) => PubSub.publish(events, event)
+  const exchanges = exchange.make({ credentials, endpoint, publish, store })
+  const isWanted = () => Ref.getUnsafe(memory).life.phase._tag === "Renewing"
+
+  /** Changes what is remembered, at once, and tells who watches. */
+  const change = <A>(f: (memory: Memory) => readonly [A, Memory]): Effect.Effect<A> =>
+    Effect.flatten(Ref.modify(memory, (before) => {
+      const [result, after] = f(before)
+      trusted = undefined
+      const told = after.life === before.life ? Effect.void : PubSub.publish(changes, view(after.life))
+      return [Effect.as(told, result), after]
+    }))
+
+  const transition = (f: (state: machine.State) => machine.State): Effect.Effect<void> =>
+    change((memory) => [undefined, { ...memory, life: f(memory.life) }])
+
+  // ---------------------------------------------------------------------------
+  // Serving
+  // ---------------------------------------------------------------------------
+
+  const serve = (demand: machine.Demand): Effect.Effect<Served, AuthError> =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(
+        change((before) => {
+          const now = steady()
+          const decision = machine.decide(before.life, now, demand)
+          const starts = "start" in decision && decision.start
+          const after = starts
+            ? { ...before, life: machine.started(before.life), flight: makeFlight(isWanted) }
+            : before
+          return [{ decision, now, memory: after, starts }, after] as const
+        }),
+        ({ decision, memory: { flight, life, signOut }, now, starts }) => {
+          const started = starts && flight !== undefined ? launch(flight, life.held) : Effect.void
+          switch (decision._tag) {
+            case "Serve":
+              return Effect.andThen(
+                started,
+                Effect.as(served(decision.held, decision.reason, demand, now), {
+                  session: decision.held.session,
+                  headers: decision.held.headers,
+                  reason: decision.reason
+                })
+              )
+            case "Wait":
+              return Effect.andThen(started, flight === undefined ? serve(demand) : wait(flight, decision, restore))
+            case "WaitForSignOut":
+              return restore(
+                signOut === undefined
+                  ? serve(demand)
+                  : Effect.andThen(Effect.exit(Deferred.await(signOut)), serve(demand))
+              )
+            case "Fail":
+              return Effect.fail(decision.error)
+          }
+        }
+      )
+    )
+
+  const served = (held: machine.Held, reason: Served["reason"], demand: machine.Demand, now: number) =>
+    Effect.suspend(() => {
+      if (reason === "Cached" && demand.minimumLife === undefined) {
+        trusted = trust(held, clock.currentTimeMillisUnsafe(), now)
+      }
+      return reason === "Stale" ? Metric.update(metrics.staleServed, 1) : Effect.void
+    })
+
+  const wait = (
+    flight: Flight,
+    { orTrouble }: { readonly orTrouble: boolean },
+    restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  ): Effect.Effect<Served, AuthError> =>
+    Effect.useSpan("TenovosAuth.session", (span) => {
+      // The exchange is nobody's child: it may outlive each of those who wait.
+      flight.waiting.push(span)
+      flight.span?.addLinks([{ span, attributes: {} }])
+      return Metric.modify(metrics.waiters, 1).pipe(
+        Effect.andThen(restore(Deferred.await(orTrouble ? flight.trouble : flight.end))),
+        Effect.tap(({ reason }) => Effect.sync(() => span.attribute("tenovos.auth.served", reason))),
+        Effect.tapError(({ reason }) => Effect.sync(() => span.attribute("tenovos.auth.reason", reason._tag))),
+        Effect.ensuring(Metric.modify(metrics.waiters, -1))
+      )
+    })
+
+  const session = Effect.suspend(() =>
+    trusted !== undefined && isWithin(trusted, clock.currentTimeMillisUnsafe())
+      ? trusted.session
+      : Effect.map(serve({}), ({ session }) => session)
+  )
+
+  const headers = Effect.suspend(() =>
+    trusted !== undefined && isWithin(trusted, clock.currentTimeMillisUnsafe())
+      ? trusted.headers
+      : Effect.map(serve({}), ({ headers }) => headers)
+  )
+
+  // ---------------------------------------------------------------------------
+  // Exchanging
+  // ---------------------------------------------------------------------------
+
+  /** Runs the exchange in the layer's scope and context, not in those of the caller to whom it fell. */
+  const launch = (flight: Flight, held: machine.Held | undefined) =>
+    renew(flight, held).pipe(
+      Effect.onExit((exit) => settle(flight, exit)),
+      Effect.updateContext<never, never>(() => context),
+      Effect.forkIn(scope, { startImmediately: true }),
+      // An observer also hears of a fiber that a closed scope never let begin.
+      Effect.map((fiber) =>
+        fiber.addObserver(() => {
+          Deferred.doneUnsafe(flight.trouble, over)
+          Deferred.doneUnsafe(flight.end, over)
+          Deferred.doneUnsafe(flight.landed, Effect.succeedNone)
+        })
+      )
+    )
+
+  /** Attempts, as often as the policy says. Whatever it says, what was refused is not tried again. */
+  const renew = Effect.fnUntraced(function*(
+    flight: Flight,
+    held: machine.Held | undefined
+  ): Effect.fn.Return<exchange.Outcome, AuthError> {
+    const pause = yield* Schedule.toStepWithSleep(policy.retry)
+    for (let attempt = 1;; attempt++) {
+      const exit = yield* Effect.exit(exchanges.attempt(flight, held?.session))
+      const error = Option.getOrUndefined(Exit.findErrorOption(exit))
+      if (error === undefined) return yield* exit
+      yield* publish(AuthEvent.RefreshFailed({ error, attempt }))
+      yield* trouble(flight)
+      if (!error.retryable || !flight.isWanted()) return yield* exit
+      yield* Pull.catchDone(pause(error), () => exit).pipe(Effect.raceFirst(Deferred.await(flight.calledOff)))
+    }
+  })
+
+  /** An attempt has failed: who can do with the session at hand need not wait any longer. */
+  const trouble = (flight: Flight) =>
+    Effect.andThen(
+      transition(machine.troubled),
+      Effect.suspend(() => {
+        const { held } = Ref.getUnsafe(memory).life
+        return held === undefined || steady() >= held.expiresAt
+          ? Effect.void
+          : Deferred.succeed<Served, AuthError>(flight.trouble, {
+            session: held.session,
+            headers: held.headers,
+            reason: "Stale"
+          })
+      })
+    )
+
+  /** The exchange has ended. What it brought is remembered before anybody hears of it. */
+  const settle = Effect.fnUntraced(function*(flight: Flight, exit: Exit.Exit<exchange.Outcome, AuthError>) {
+    const outcome = Exit.isSuccess(exit) ? exit.value : undefined
+    switch (outcome?._tag) {
+      case "Adopted":
+      case "Refreshed":
+      case "SignedIn": {
+        failures = 0
+        const held = yield* take(outcome.session)
+        yield* transition((state) => machine.renewed(state, held))
+        yield* publish(AuthEvent[outcome._tag]({ session: outcome.session }))
+        yield* noticeRefreshToken(outcome.session)
+        return yield* land(
+          flight,
+          Effect.succeed({ session: held.session, headers: held.headers, reason: outcome._tag })
+        )
+      }
+      case "Refused": {
+        const error = errorOf(new CredentialsRejected({ message: outcome.error.reason.message }))
+        yield* transition((state) => machine.rejected(state, error))
+        yield* publish(AuthEvent.CredentialsRejected({ error }))
+        return yield* land(flight, Effect.fail(outcome.error))
+      }
+      case "SignedOut": {
+        yield* transition(machine.signedOutElsewhere)
+        return yield* land(flight, over, outcome.orphan)
+      }
+      case undefined: {
+        const error = Option.getOrElse(Exit.findErrorOption(exit), () => errorOf(new SessionExpired()))
+        const until = steady() + rest(error)
+        yield* transition((state) => machine.failed(state, until, error))
+        return yield* land(flight, Effect.fail(error))
+      }
+    }
+  })
+
+  const land = (
+    flight: Flight,
+    result: Effect.Effect<Served, AuthError>,
+    orphan: Option.Option<Session> = Option.none()
+  ) =>
+    Effect.sync(() => {
+      Deferred.doneUnsafe(flight.trouble, result)
+      Deferred.doneUnsafe(flight.end, result)
+      Deferred.doneUnsafe(flight.landed, Effect.succeed(orphan))
+    })
+
+  let failures = 0
+
+  /** How long nothing is tried after the schedule has given up: twice as long each time, and as the authority asks. */
+  const rest = ({ reason }: AuthError): number => {
+    const retryAfter = "retryAfter" in reason && reason.retryAfter !== undefined
+      ? Duration.toMillis(reason.retryAfter)
+      : 0
+    return Math.max(retryAfter, Math.min(mostRest, leastRest * 2 ** failures++))
+  }
+
+  /** A session comes into hand: from now on its life is counted in steady time. */
+  const take = Effect.fnUntraced(function*(session: Session) {
+    const now = steady()
+    const life = Duration.toMillis(remaining(session, yield* DateTime.now))
+    yield* Metric.update(metrics.secondsToExpiry, life / 1000)
+    return machine.hold(
+      { session, headers: headersOf(session, credentials) },
+      { now, life, policy, random: yield* Random.next }
+    )
+  })
+
+  let noticed: DateTime.Utc | undefined
+
+  const noticeRefreshToken = (session: Session) =>
+    Effect.flatMap(DateTime.now, (now) =>
+      Option.match(refreshTokenExpiresAt(session), {
+        onNone: () => Effect.void,
+        onSome: (expiresAt) => {
+          const near = DateTime.isLessThan(expiresAt, DateTime.addDuration(now, refreshTokenNotice))
+          if (!near || noticed !== undefined && DateTime.Equivalence(noticed, expiresAt)) return Effect.void
+          noticed = expiresAt
+          return publish(AuthEvent.RefreshTokenExpiring({ expiresAt }))
+        }
+      }))
+
+  // ---------------------------------------------------------------------------
+  // Ending
+  // ---------------------------------------------------------------------------
+
+  const invalidate = (session: Session): Effect.Effect<void> =>
+    Effect.flatMap(
+      change((before) => {
+        const life = machine.invalidated(before.life, session, steady())
+        return [life !== before.life, { ...before, life }]
+      }),
+      (changed) => changed ? publish(AuthEvent.Invalidated({ session })) : Effect.void
+    )
+
+  const signOut: Effect.Effect<SignOut, AuthError> = Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(
+      change((before): readonly [SignOutPlan, Memory] => {
+        if (before.signOut !== undefined) return [{ done: before.signOut, ends: undefined }, before]
+        const done = Deferred.makeUnsafe<SignOut, AuthError>()
+        return [{ done, ends: before }, { ...before, life: machine.signingOut(before.life), signOut: done }]
+      }),
+      ({ done, ends }) =>
+        Effect.andThen(ends === undefined ? Effect.void : launchSignOut(ends, done), restore(Deferred.await(done)))
+    )
+  ).pipe(Effect.withSpan("TenovosAuth.signOut"))
+
+  /** In the layer's scope, as an exchange: whoever gives up does not leave a session half ended. */
+  const launchSignOut = ({ flight, life }: Memory, done: Deferred.Deferred<SignOut, AuthError>) =>
+    endSession(flight, life.held?.session).pipe(
+      Effect.onExit((exit) =>
+        change((memory) => [undefined, { ...memory, life: machine.signedOut(memory.life), signOut: undefined }]).pipe(
+          Effect.andThen(Exit.isSuccess(exit) ? publish(AuthEvent.SignedOut({ outcome: exit.value })) : Effect.void)
+        )
+      ),
+      Effect.updateContext<never, never>(() => context),
+      Effect.forkIn(scope, { startImmediately: true }),
+      Effect.map((fiber) => fiber.addObserver((exit) => Deferred.doneUnsafe(done, Exit.isSuccess(exit) ? exit : over)))
+    )
+
+  const endSession = Effect.fnUntraced(function*(flight: Flight | undefined, session: Session | undefined) {
+    if (flight === undefined) return yield* exchanges.end(Option.fromNullishOr(session))
+    Deferred.doneUnsafe(flight.trouble, over)
+    Deferred.doneUnsafe(flight.end, over)
+    Deferred.doneUnsafe(flight.calledOff, Effect.void)
+    // What is on its way can't be called back. Its session, if it brings one, is the newest.
+    const orphan = yield* Deferred.await(flight.landed)
+    return yield* exchanges.end(Option.orElse(orphan, () => Option.fromNullishOr(session)))
+  })
+
+  // ---------------------------------------------------------------------------
+  // Keeping fresh
+  // ---------------------------------------------------------------------------
+
+  const watched = Stream.fromPubSub(changes)
+
+  /** Asks for a session when its advisory window begins; as others would, but in time. */
+  const keepFresh = watched.pipe(
+    Stream.switchMap(() => {
+      const { life } = Ref.getUnsafe(memory)
+      const due = machine.dueAt(life)
+      return due === undefined
+        ? Stream.empty
+        : Stream.fromEffect(Effect.andThen(sleepUntil(due), Effect.exit(serve({}))))
+    }),
+    Stream.runDrain
+  )
+
+  /** In steps of an hour at the most: timers count 32 bits, and machines sleep. */
+  const sleepUntil = (instant: number): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const left = instant - steady()
+      return left <= 0 ? Effect.void : Effect.andThen(Effect.sleep(Math.min(left, 3_600_000)), sleepUntil(instant))
+    })
+
+  if (policy.keepFresh) yield* Effect.forkScoped(keepFresh)
+
+  return {
+    session,
+    sessionWith: (demand) => Effect.map(serve(toMachine(demand)), ({ session }) => session),
+    serve: (demand) => serve(toMachine(demand ?? {})),
+    accessToken: Effect.map(session, ({ accessToken }) => accessToken),
+    headers,
+    invalidate,
+    signOut,
+    state: Effect.map(Ref.get(memory), ({ life }) => view(life)),
+    changes: watched,
+    events: Stream.fromPubSub(events)
+  }
+})
+
+const toMachine = ({ forceRefresh, minimumLife }: Demand): machine.Demand => ({
+  force: forceRefresh,
+  minimumLife: minimumLife === undefined ? undefined : Duration.toMillis(Duration.fromInputUnsafe(minimumLife))
+})
+
+const makeFlight = (isWanted: () => boolean): Flight => ({
+  trouble: Deferred.makeUnsafe(),
+  end: Deferred.makeUnsafe(),
+  calledOff: Deferred.makeUnsafe(),
+  landed: Deferred.makeUnsafe(),
+  isWanted,
+  waiting: [],
+  span: undefined
+})
+
+/** A span of wall-clock time in which a session may be served without a second look. */
+interface Trusted {
+  readonly from: number
+  readonly until: number
+  readonly session: Effect.Effect<Session>
+  readonly headers: Effect.Effect<Headers.Headers>
+}
+
+const trust = ({ advisoryAt, headers, session }: machine.Held, wall: number, now: number): Trusted => ({
+  from: wall,
+  until: wall + Math.min(1000, advisoryAt - now),
+  session: Effect.succeed(session),
+  headers: Effect.succeed(headers)
+})
+
+const isWithin = ({ from, until }: Trusted, wall: number): boolean => wall >= from && wall < until
+
+const headersOf = ({ accessToken, idToken }: Session, { apiKey }: Credentials.Credentials): Headers.Headers =>
+  secretHeaders(
+    { "x-api-key": Redacted.value(apiKey), accesstoken: Redacted.value(accessToken) },
+    idToken === undefined ? {} : { authorization: Redacted.value(idToken) }
+  )
+
+const errorOf = (reason: Reason): AuthError => new AuthError({ reason })
+
+/** What those get who still wait when the layer closes, or when somebody signs out. */
+const over = Effect.fail(errorOf(new SessionExpired()))
+
+interface SignOutPlan {
+  readonly done: Deferred.Deferred<SignOut, AuthError>
+  /** What was remembered when the sign-out began; nothing for one that joins it. */
+  readonly ends: Memory | undefined
+}
+
+const view = ({ held, phase, rejected }: machine.State): AuthState =>
+  phase._tag === "Renewing"
+    ? { _tag: "Renewing", session: held?.session }
+    : held !== undefined
+    ? { _tag: "Active", session: held.session }
+    : rejected !== undefined
+    ? { _tag: "Rejected", error: rejected }
+    : { _tag: "SignedOut" }

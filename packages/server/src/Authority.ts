@@ -1,0 +1,277 @@
+/**
+ * The authority itself: who may sign in, which sessions live, and what their tokens say.
+ *
+ * It knows nothing of HTTP but the refusals, which are the contract's own. Time is the `Clock`'s, so a test clock
+ * moves everything. A database that fails is a defect, not a refusal.
+ *
+ * @since 0.1.0
+ */
+import * as TenovosApi from "@effect-tenovos/core/TenovosApi"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import { createHash, randomBytes, randomUUID } from "node:crypto"
+import * as jose from "./internal/jose.ts"
+import { maxPassword, maxUsername } from "./internal/limits.ts"
+import * as rows from "./internal/rows.ts"
+import * as tokens from "./internal/tokens.ts"
+import { Keys } from "./Keys.ts"
+import { Passwords } from "./Passwords.ts"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface User {
+  readonly sub: string
+  readonly username: string
+  readonly email: string | null
+}
+
+/**
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options {
+  /** How long an access token and an id token last, in whole seconds. Defaults to 1 hour. */
+  readonly accessTokenLife?: Duration.Input | undefined
+  /** How long after the sign-in a refresh token can be used. Defaults to 30 days. */
+  readonly refreshTokenLife?: Duration.Input | undefined
+  /** The AWS region in the tokens' issuer. Defaults to `us-east-1`. */
+  readonly region?: string | undefined
+}
+
+/**
+ * @category services
+ * @since 0.1.0
+ */
+export class Authority extends Context.Service<Authority, {
+  /** Starts a session for a username and a password. The answer lacks `endpointUrl`, which only a server knows. */
+  readonly authorize: (credentials: {
+    readonly username: string
+    readonly password: Redacted.Redacted
+  }) => Effect.Effect<TenovosApi.Authentication, TenovosApi.Unauthorized>
+  /** New id and access tokens for a session. The access token may have expired, but must be of the same session. */
+  readonly refresh: (session: {
+    readonly refreshToken: Redacted.Redacted
+    readonly accessToken: Redacted.Redacted
+  }) => Effect.Effect<TenovosApi.Authentication, TenovosApi.Unauthorized>
+  /** Ends the whole session of a valid access token: its refresh token and all its access tokens stop at once. */
+  readonly expire: (accessToken: Redacted.Redacted) => Effect.Effect<void, TenovosApi.Unauthorized>
+  /** Whose the two tokens are, if both are valid and of one live session. */
+  readonly verify: (session: {
+    readonly accessToken: Redacted.Redacted
+    readonly idToken: Redacted.Redacted
+  }) => Effect.Effect<Option.Option<User>>
+  readonly isApiKey: (apiKey: Redacted.Redacted) => Effect.Effect<boolean>
+  readonly addApiKey: (apiKey: Redacted.Redacted) => Effect.Effect<void>
+  /** Adds a user, or gives an existing one this password and email. */
+  readonly addUser: (user: {
+    readonly username: string
+    readonly password: Redacted.Redacted
+    readonly email?: string | undefined
+  }) => Effect.Effect<void>
+  /** Whether there is no user and no API key yet. */
+  readonly isEmpty: Effect.Effect<boolean>
+}>()("@effect-tenovos/server/Authority") {}
+
+/**
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(
+  function*(
+    options?: Options
+  ): Effect.fn.Return<Authority["Service"], never, SqlClient.SqlClient | Keys | Passwords> {
+    const keys = yield* Keys
+    const passwords = yield* Passwords
+    const db = rows.make(yield* SqlClient.SqlClient)
+    const refreshTokenLife = Duration.toMillis(options?.refreshTokenLife ?? Duration.days(30))
+    const accessTokenLife = Math.max(1, Math.round(Duration.toSeconds(options?.accessTokenLife ?? Duration.hours(1))))
+    const { clientId, userPoolId } = yield* installation(db, options?.region ?? "us-east-1")
+    const issuer = tokens.issuer(userPoolId)
+
+    const issue = Effect.fnUntraced(
+      function*(session: { readonly id: string; readonly authTime: number }, user: User, refreshToken: string) {
+        const now = yield* Clock.currentTimeMillis
+        const iat = Math.floor(now / 1000)
+        const claims = tokens.claims({
+          session,
+          user,
+          issuer,
+          clientId,
+          eventId: randomUUID(),
+          jti: randomUUID(),
+          iat,
+          exp: iat + accessTokenLife
+        })
+        const [authorization, accessToken] = yield* Effect.all(
+          [jose.sign(keys.id, claims.id), jose.sign(keys.access, claims.access)],
+          { concurrency: "unbounded" }
+        )
+        return yield* answer({
+          clientId,
+          userPoolId,
+          username: user.username,
+          password: "",
+          session: { authorization, refreshToken, accessToken, expireEpoch: (iat + accessTokenLife) * 1000 }
+        })
+      }
+    )
+
+    const authorize: Authority["Service"]["authorize"] = Effect.fn("Authority.authorize")(
+      function*({ password, username }) {
+        const secret = Redacted.value(password)
+        if (secret === "") {
+          return yield* new TenovosApi.Unauthorized({ message: "Missing required parameter PASSWORD" })
+        }
+        // Refused before hashing: a hash of megabytes would be work that anybody can order.
+        if (username.length > maxUsername || Buffer.byteLength(secret) > maxPassword) {
+          return yield* new TenovosApi.Unauthorized({ message: "Invalid Authentication Parameters" })
+        }
+        const user = yield* db.userByName(username)
+        const matches = yield* passwords.verify(Option.map(user, (user) => user.passwordHash), password)
+        if (Option.isNone(user) || !matches) {
+          return yield* new TenovosApi.Unauthorized({ message: "Invalid Authentication Parameters" })
+        }
+
+        const authTime = Math.floor((yield* Clock.currentTimeMillis) / 1000)
+        const session = { id: randomUUID(), authTime }
+        const expiresAt = authTime * 1000 + refreshTokenLife
+        // Cognito's refresh token is a JWT inside the JWE, hence its header.
+        const refreshToken = yield* jose.sign(
+          keys.access,
+          tokens.refreshClaims({ session, user: user.value, issuer, clientId, exp: Math.floor(expiresAt / 1000) })
+        ).pipe(Effect.flatMap((jwt) => jose.encrypt(keys.refresh.publicKey, jwt)))
+        yield* db.insertSession({
+          id: session.id,
+          user_sub: user.value.sub,
+          client_id: clientId,
+          refresh_token_hash: sha256(refreshToken),
+          auth_time: authTime,
+          expires_at: expiresAt
+        })
+        return yield* issue(session, user.value, refreshToken)
+      }
+    )
+
+    const refresh: Authority["Service"]["refresh"] = Effect.fn("Authority.refresh")(
+      function*({ accessToken, refreshToken }) {
+        const now = yield* Clock.currentTimeMillis
+        const hash = sha256(Redacted.value(refreshToken))
+        const claims = tokens.readAccess(keys.access, issuer, Redacted.value(accessToken))
+        if (Option.isSome(claims)) {
+          const session = yield* db.touchSession({ hash, id: claims.value.origin_jti, now })
+          if (Option.isSome(session)) {
+            const user = yield* db.userBySub(session.value.user_sub)
+            return yield* issue(
+              { id: session.value.id, authTime: session.value.auth_time },
+              user,
+              Redacted.value(refreshToken)
+            )
+          }
+        }
+        const found = yield* db.sessionByRefreshToken(hash)
+        return yield* new TenovosApi.Unauthorized({ message: refusal(found, now) })
+      }
+    )
+
+    const expire: Authority["Service"]["expire"] = Effect.fn("Authority.expire")(
+      function*(accessToken) {
+        const now = yield* Clock.currentTimeMillis
+        const claims = tokens.readAccess(keys.access, issuer, Redacted.value(accessToken))
+        const ended = Option.isSome(claims) && claims.value.exp * 1000 > now
+          ? yield* db.revokeSession({ id: claims.value.origin_jti, now })
+          : false
+        if (!ended) {
+          return yield* new TenovosApi.Unauthorized({ message: "Failed to Expire Session and Logout 1" })
+        }
+      }
+    )
+
+    const verify: Authority["Service"]["verify"] = Effect.fn("Authority.verify")(
+      function*({ accessToken, idToken }) {
+        const now = yield* Clock.currentTimeMillis
+        const access = tokens.readAccess(keys.access, issuer, Redacted.value(accessToken))
+        const id = tokens.readId(keys.id, issuer, Redacted.value(idToken))
+        if (Option.isNone(access) || Option.isNone(id)) return Option.none()
+        const isCurrent = access.value.exp * 1000 > now && id.value.exp * 1000 > now
+        if (!isCurrent || access.value.origin_jti !== id.value.origin_jti) return Option.none()
+        return yield* db.userOfLiveSession(access.value.origin_jti)
+      }
+    )
+
+    const isApiKey: Authority["Service"]["isApiKey"] = Effect.fn("Authority.isApiKey")(
+      function*(apiKey) {
+        return yield* db.hasApiKey(sha256(Redacted.value(apiKey)))
+      }
+    )
+
+    const addApiKey: Authority["Service"]["addApiKey"] = Effect.fn("Authority.addApiKey")(
+      function*(apiKey) {
+        yield* db.insertApiKey({ hash: sha256(Redacted.value(apiKey)), created_at: yield* Clock.currentTimeMillis })
+      }
+    )
+
+    const addUser: Authority["Service"]["addUser"] = Effect.fn("Authority.addUser")(
+      function*({ email, password, username }) {
+        const existing = yield* db.userByName(username)
+        // A new hash of the same password would be another row: a seed that is applied twice changes nothing.
+        const kept = Option.isSome(existing) &&
+            (yield* passwords.verify(Option.some(existing.value.passwordHash), password))
+          ? existing.value.passwordHash
+          : yield* passwords.hash(password)
+        yield* db.upsertUser({
+          sub: randomUUID(),
+          username,
+          email: email ?? null,
+          password_hash: kept,
+          created_at: yield* Clock.currentTimeMillis
+        })
+      }
+    )
+
+    const isEmpty = Effect.withSpan(db.isEmpty, "Authority.isEmpty")
+
+    return Authority.of({ authorize, refresh, expire, verify, isApiKey, addApiKey, addUser, isEmpty })
+  }
+)
+
+const answer = (encoded: typeof TenovosApi.Authentication.Encoded) =>
+  Effect.orDie(Schema.decodeEffect(TenovosApi.Authentication)(encoded))
+
+const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex")
+
+const refusal = (session: Option.Option<rows.RefreshableSession>, now: number): string => {
+  if (Option.isNone(session)) return "Invalid Refresh Token"
+  if (session.value.revoked_at !== null) return "Refresh Token has been revoked"
+  if (session.value.expires_at <= now) return "Refresh Token has expired"
+  return "Invalid Access Token"
+}
+
+/** The client and the user pool of this installation: made once, then kept. */
+const installation = Effect.fnUntraced(function*(db: rows.Rows, region: string) {
+  yield* db.insertInstallation({
+    client_id: randomText(26, "abcdefghijklmnopqrstuvwxyz0123456789"),
+    user_pool_id: `${region}_${randomText(9, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")}`,
+    created_at: yield* Clock.currentTimeMillis
+  })
+  return yield* db.installation
+})
+
+const randomText = (length: number, alphabet: string): string =>
+  Array.from(randomBytes(length), (byte) => alphabet.charAt(byte % alphabet.length)).join("")
+
+/**
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (
+  options?: Options
+): Layer.Layer<Authority, never, SqlClient.SqlClient | Keys | Passwords> => Layer.effect(Authority, make(options))

@@ -1,0 +1,210 @@
+/**
+ * The HTTP side of the authority: the contract and the sample operations under `/v1`, and what stands beside them.
+ *
+ * Every answer but the page of `/docs` is JSON, also when the request couldn't be understood.
+ *
+ * @since 0.1.0
+ */
+import * as TenovosApi from "@effect-tenovos/core/TenovosApi"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as HttpApiSwagger from "effect/http-api/HttpApiSwagger"
+import * as OpenApi from "effect/http-api/OpenApi"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServer from "effect/http/HttpServer"
+import type { HttpServerRequest } from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Struct from "effect/Struct"
+import { Authority } from "./Authority.ts"
+import { readJson } from "./internal/body.ts"
+import { gateway } from "./internal/gateway.ts"
+import { Keys, toJwks } from "./Keys.ts"
+import * as SampleApi from "./SampleApi.ts"
+
+/**
+ * The contract, and the sample operations.
+ *
+ * @category api
+ * @since 0.1.0
+ */
+export class AuthorityApi extends TenovosApi.TenovosApi.add(SampleApi.Sample).annotateMerge(OpenApi.annotations({
+  title: "Tenovos authority",
+  description: "The Tenovos authentication contract, implemented. Not the Tenovos service.",
+  // Not the contract's own servers: whoever tries an operation on the page must not send their keys there.
+  servers: [{ url: "/v1" }],
+  transform: (document) => withTokenSchemes(describeContract(document))
+})) {}
+
+/** Annotations of the same kind replace each other, so the contract's own transformation is called from ours. */
+const describeContract = Context.getOrElse(
+  TenovosApi.TenovosApi.annotations,
+  OpenApi.Transform,
+  () => (document: Document): Document => document
+)
+
+type Document = Parameters<OpenApi.Transform["Service"]>[0]
+
+const withTokenSchemes = (document: Document): Document => ({
+  ...document,
+  components: {
+    ...document["components"],
+    securitySchemes: {
+      ...document["components"].securitySchemes,
+      AccessToken: { type: "apiKey", name: "AccessToken", in: "header" },
+      Authorization: { type: "apiKey", name: "Authorization", in: "header" }
+    }
+  }
+})
+
+/**
+ * The base URL that the answers announce. It is read for each request, since a server knows its own only when it
+ * listens.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const EndpointUrl: Context.Reference<string> = Context.Reference<string>(
+  "@effect-tenovos/server/AuthorityApi/EndpointUrl",
+  { defaultValue: () => "http://localhost/v1" }
+)
+
+const layerApiKeyAuth = Layer.effect(
+  TenovosApi.ApiKeyAuth,
+  Effect.map(Authority, (authority) =>
+    TenovosApi.ApiKeyAuth.of({
+      ApiKeyAuth: Effect.fnUntraced(function*(httpEffect, { credential }) {
+        if (yield* authority.isApiKey(credential)) return yield* httpEffect
+        return yield* new TenovosApi.Forbidden({ message: "Forbidden" })
+      })
+    }))
+)
+
+const invalid = "Invalid Authentication Parameters"
+const orInvalid = Effect.mapError(() => new TenovosApi.BadRequest({ message: invalid }))
+
+// Old programs send more than these two, and v1.5 looks at nothing else.
+const decodeSignIn = Schema.decodeUnknownEffect(
+  TenovosApi.SignInRequest.mapFields(Struct.pick(["username", "password"]))
+)
+const decodeRefresh = Schema.decodeUnknownEffect(TenovosApi.RefreshRequest)
+const decodeExpire = Schema.decodeUnknownEffect(TenovosApi.ExpireRequest)
+const decodeAuthentication = Schema.decodeUnknownEffect(TenovosApi.Authentication)
+
+const layerAuthorization = HttpApiBuilder.group(
+  AuthorityApi,
+  "authorization",
+  Effect.fnUntraced(function*(handlers) {
+    const authority = yield* Authority
+
+    const authorize = Effect.fnUntraced(function*(request: HttpServerRequest) {
+      const body = yield* readJson(request, invalid)
+      if (!Predicate.hasProperty(body, "session")) {
+        const credentials = yield* orInvalid(decodeSignIn(body))
+        if (credentials.username === "") return yield* new TenovosApi.BadRequest({ message: invalid })
+        return yield* authority.authorize(credentials)
+      }
+      const { session } = yield* orInvalid(decodeRefresh(body))
+      if (Redacted.value(session.refreshToken) === "" || Redacted.value(session.accessToken) === "") {
+        return yield* new TenovosApi.BadRequest({ message: invalid })
+      }
+      return yield* authority.refresh(session)
+    })
+
+    const expire = Effect.fnUntraced(
+      function*(request: HttpServerRequest, header: Redacted.Redacted | undefined) {
+        const body = yield* orInvalid(decodeExpire(yield* readJson(request, invalid)))
+        if (body.clientId === "" || body.userPoolId === "") {
+          return yield* new TenovosApi.BadRequest({ message: invalid })
+        }
+        const { accessToken } = body.session
+        if (header === undefined || Redacted.value(header) !== Redacted.value(accessToken)) {
+          return yield* new TenovosApi.Unauthorized({ message: "Failed to Expire Session and Logout 1" })
+        }
+        yield* authority.expire(accessToken)
+        return yield* emptied(body)
+      }
+    )
+
+    return handlers
+      .handleRaw(
+        "authorize",
+        ({ request }) =>
+          Effect.flatMap(
+            authorize(request),
+            (issued) => Effect.map(EndpointUrl, (endpointUrl) => ({ ...issued, endpointUrl }))
+          )
+      )
+      .handleRaw("expire", ({ headers, request }) => expire(request, headers.accesstoken))
+  })
+)
+
+/** The same object without what has ended, and without a password that had no business in it. */
+const emptied = (body: typeof TenovosApi.ExpireRequest.Type) =>
+  Schema.encodeEffect(TenovosApi.ExpireRequest)(body).pipe(
+    Effect.flatMap((given) =>
+      decodeAuthentication({
+        ...given,
+        ...(given.password === undefined ? {} : { password: "" }),
+        session: { ...given.session, authorization: "", accessToken: "" }
+      })
+    ),
+    Effect.orDie
+  )
+
+const layerSample = HttpApiBuilder.group(AuthorityApi, "sample", (handlers) =>
+  handlers
+    .handle("templates", () => Effect.succeed(SampleApi.answers.templates))
+    .handleRaw("search", ({ request }) =>
+      Effect.flatMap(readJson(request, "Invalid Request"), (body) =>
+        Predicate.isObject(body) && !Array.isArray(body)
+          ? Effect.succeed(SampleApi.answers.search)
+          : new TenovosApi.BadRequest({ message: "Invalid Request" }))))
+
+const layerUnderV1 = HttpApiBuilder.layer(AuthorityApi).pipe(
+  Layer.provide([layerAuthorization, layerSample]),
+  Layer.provide([layerApiKeyAuth, SampleApi.layerSessionAuth]),
+  Layer.provide(
+    Layer.effect(HttpRouter.HttpRouter, Effect.map(HttpRouter.HttpRouter, (router) => router.prefixed("/v1")))
+  )
+)
+
+const layerBeside = HttpRouter.use(Effect.fnUntraced(function*(router) {
+  const keys = yield* Keys
+  yield* router.add("GET", "/health", HttpServerResponse.jsonUnsafe({ status: "ok" }))
+  yield* router.add("GET", "/.well-known/jwks.json", HttpServerResponse.jsonUnsafe(toJwks(keys)))
+  yield* router.add(
+    "GET",
+    "/openapi.json",
+    Effect.sync(() => HttpServerResponse.jsonUnsafe(OpenApi.fromApi(AuthorityApi)))
+  )
+}))
+
+const layerRoutes = Layer.mergeAll(layerUnderV1, layerBeside, HttpApiSwagger.layer(AuthorityApi, { path: "/docs" }))
+
+/**
+ * The whole application, to be served by any server: it fails with nothing, and answers everything.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: Effect.Effect<
+  Effect.Effect<HttpServerResponse.HttpServerResponse, never, HttpServerRequest | Scope.Scope>,
+  never,
+  Authority | Keys | Scope.Scope
+> = Effect.flatMap(Authority, (authority) =>
+  layerRoutes.pipe(
+    Layer.provideMerge(HttpRouter.layer),
+    Layer.provide(Layer.succeed(HttpRouter.RouterConfig, exactPaths)),
+    Layer.provide(HttpServer.layerServices),
+    Layer.build,
+    Effect.map((context) => gateway(Context.get(context, HttpRouter.HttpRouter).asHttpEffect(), authority))
+  ))
+
+// One path per operation, as at the gateway: what merely looks like it isn't it.
+const exactPaths = { caseSensitive: true, ignoreDuplicateSlashes: false, ignoreTrailingSlash: false }

@@ -1,0 +1,150 @@
+/**
+ * Starts an authority: on a socket of Node, or in memory behind an `HttpClient`.
+ *
+ * @since 0.1.0
+ */
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Headers from "effect/http/Headers"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpServer from "effect/http/HttpServer"
+import type { ServeError } from "effect/http/HttpServerError"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as UrlParams from "effect/http/UrlParams"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import type { MigrationError } from "effect/sql/Migrator"
+import type { SqlClient } from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import * as Authority from "./Authority.ts"
+import * as AuthorityApi from "./AuthorityApi.ts"
+import * as nodeServer from "./internal/nodeServer.ts"
+import * as Keys from "./Keys.ts"
+import * as Migrations from "./Migrations.ts"
+import * as Passwords from "./Passwords.ts"
+import * as Sqlite from "./Sqlite.ts"
+
+/**
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options extends Authority.Options {
+  /** The SQLite file, or `:memory:`, the default. */
+  readonly database?: string | undefined
+  /** The base URL that every answer announces. Defaults to the server's own, or `http://localhost/v1` in memory. */
+  readonly endpointUrl?: string | undefined
+  /**
+   * Keys to use instead of those in the database, from `Keys.generate`. For tests that start many authorities, since
+   * making keys takes longest. Defaults to the database's.
+   */
+  readonly keys?: Keys.Keys["Service"] | undefined
+}
+
+/**
+ * @category options
+ * @since 0.1.0
+ */
+export interface NodeOptions extends Options {
+  /** Defaults to `127.0.0.1`. */
+  readonly host?: string | undefined
+  /** Zero takes a free one. Defaults to 4010. */
+  readonly port?: number | undefined
+}
+
+/**
+ * A server that listens.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class AuthorityServer extends Context.Service<AuthorityServer, {
+  /** Where it is bound: `http://127.0.0.1:4010`. Health, keys and the page of the API stand here. */
+  readonly origin: string
+  /** What it announces: the base URL to give to a client. */
+  readonly endpointUrl: string
+}>()("@effect-tenovos/server/AuthorityServer") {}
+
+/**
+ * The authority on its SQLite database, without HTTP.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerAuthority = (
+  options?: Options
+): Layer.Layer<Authority.Authority | Keys.Keys | SqlClient, SqlError | MigrationError> =>
+  Authority.layer(options).pipe(
+    Layer.provideMerge(options?.keys === undefined ? Keys.layer : Layer.succeed(Keys.Keys, options.keys)),
+    Layer.provide(Passwords.layer),
+    Layer.provide(Migrations.layer),
+    Layer.provideMerge(Sqlite.layer({ filename: options?.database ?? ":memory:" }))
+  )
+
+/**
+ * The authority on a socket. It listens when the layer is built, and closing the scope ends connections and database.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerNode = (
+  options?: NodeOptions
+): Layer.Layer<AuthorityServer | Authority.Authority, SqlError | MigrationError | ServeError> =>
+  Layer.effect(
+    AuthorityServer,
+    Effect.gen(function*() {
+      const app = yield* AuthorityApi.make
+      const server = nodeServer.make()
+      const http = yield* NodeHttpServer.make(() => server, {
+        host: options?.host ?? "127.0.0.1",
+        port: options?.port ?? 4010,
+        disablePreemptiveShutdown: true
+      })
+      const origin = HttpServer.formatAddress(http.address)
+      const endpointUrl = options?.endpointUrl ?? `${origin}/v1`
+      yield* http.serve(nodeServer.requireHost(app)).pipe(
+        Effect.provideService(AuthorityApi.EndpointUrl, endpointUrl),
+        Effect.provideService(Headers.CurrentRedactedNames, redactedHeaders),
+        // No operation has a query, so whatever is in one came there by mistake.
+        Effect.provideService(UrlParams.CurrentRedactedNames, [/^/])
+      )
+      // Runs before the finalizers above, and leaves them nothing to wait for.
+      yield* Effect.addFinalizer(() => nodeServer.close(server))
+      return AuthorityServer.of({ origin, endpointUrl })
+    })
+  ).pipe(Layer.provideMerge(layerAuthority(options)))
+
+// What a tracer would otherwise write into spans.
+const redactedHeaders = ["authorization", "cookie", "set-cookie", "x-api-key", "accesstoken"]
+
+/**
+ * The same application without a socket: an `HttpClient` whose every request, whatever its host, the authority
+ * answers. It follows the clock of whoever sends the request.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerHttpClient = (
+  options?: Options
+): Layer.Layer<HttpClient.HttpClient | Authority.Authority, SqlError | MigrationError> =>
+  Layer.effect(
+    HttpClient.HttpClient,
+    Effect.gen(function*() {
+      const app = yield* AuthorityApi.make
+      const endpointUrl = options?.endpointUrl
+      return HttpClient.make((request) =>
+        Effect.scoped(app).pipe(
+          Effect.map((response) => HttpServerResponse.toClientResponse(response, { request })),
+          Effect.provideService(HttpServerRequest.HttpServerRequest, HttpServerRequest.fromClientRequest(request)),
+          endpointUrl === undefined ? (self) => self : Effect.provideService(AuthorityApi.EndpointUrl, endpointUrl)
+        )
+      )
+    }).pipe(
+      // Routes keep the context that they are made in, and a clock in it would win over the caller's.
+      Effect.updateContext((context: Context.Context<Authority.Authority | Keys.Keys | Scope.Scope>) =>
+        Context.omit(Clock.Clock)(context)
+      )
+    )
+  ).pipe(Layer.provideMerge(layerAuthority(options)))

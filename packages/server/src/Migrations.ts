@@ -1,0 +1,107 @@
+/**
+ * The tables of the authority, and how an older database becomes a newer one.
+ *
+ * Each migration runs once, in a transaction, and its number is kept in `effect_sql_migrations`. A released migration
+ * is never edited: the next one changes what it made. The SQL is the part that SQLite and PostgreSQL share.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as Migrator from "effect/sql/Migrator"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import * as SqlSchema from "effect/sql/SqlSchema"
+
+const tables = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+
+  yield* sql`CREATE TABLE installation (
+    id integer PRIMARY KEY CHECK (id = 1),
+    client_id text NOT NULL,
+    user_pool_id text NOT NULL,
+    created_at bigint NOT NULL
+  )`
+  yield* sql`CREATE TABLE keys (
+    name text PRIMARY KEY CHECK (name IN ('id', 'access', 'refresh')),
+    kid text NOT NULL UNIQUE,
+    private_key text NOT NULL,
+    created_at bigint NOT NULL
+  )`
+  yield* sql`CREATE TABLE api_keys (
+    hash text PRIMARY KEY,
+    created_at bigint NOT NULL
+  )`
+  yield* sql`CREATE TABLE users (
+    sub text PRIMARY KEY,
+    username text NOT NULL UNIQUE,
+    email text,
+    password_hash text NOT NULL,
+    created_at bigint NOT NULL
+  )`
+  yield* sql`CREATE TABLE sessions (
+    id text PRIMARY KEY,
+    user_sub text NOT NULL REFERENCES users (sub) ON DELETE CASCADE,
+    client_id text NOT NULL,
+    refresh_token_hash text NOT NULL UNIQUE,
+    auth_time bigint NOT NULL,
+    expires_at bigint NOT NULL,
+    refreshed_at bigint,
+    revoked_at bigint
+  )`
+  yield* sql`CREATE INDEX sessions_user_sub ON sessions (user_sub)`
+})
+
+const migrations = { "0001_tables": tables }
+
+/**
+ * The number of the last migration that this release knows.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const version: number = Object.keys(migrations).length
+
+/**
+ * Brings the database up to date, and refuses one that a later release has changed.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const run: Effect.Effect<void, Migrator.MigrationError | SqlError, SqlClient.SqlClient> = Effect.gen(
+  function*() {
+    yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations) })
+    const found = yield* currentVersion
+    if (found > version) {
+      return yield* new Migrator.MigrationError({
+        kind: "BadState",
+        message: `The database is of version ${found}, and this release knows versions up to ${version}: ` +
+          "use a later release, or another database."
+      })
+    }
+  }
+)
+
+const currentVersion = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+  const { version } = yield* SqlSchema.findOne({
+    Request: Schema.Void,
+    Result: Schema.Struct({ version: Schema.Int }),
+    execute: () => sql`SELECT max(migration_id) AS version FROM effect_sql_migrations`
+  })(undefined)
+  return version
+}).pipe(
+  // The migrator has just written a row there.
+  Effect.catchTag(["SchemaError", "NoSuchElementError"], Effect.die)
+)
+
+/**
+ * Runs the migrations when the layer is built.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer: Layer.Layer<never, Migrator.MigrationError | SqlError, SqlClient.SqlClient> = Layer.effectDiscard(
+  run
+)

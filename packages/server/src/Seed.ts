@@ -1,0 +1,84 @@
+/**
+ * What an authority starts with: API keys and users, from a file or made up once.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import { randomBytes } from "node:crypto"
+import { Authority } from "./Authority.ts"
+import { maxPassword, maxUsername } from "./internal/limits.ts"
+
+/**
+ * @category schemas
+ * @since 0.1.0
+ */
+export const User = Schema.Struct({
+  username: Schema.NonEmptyString.check(Schema.isMaxLength(maxUsername)),
+  password: Schema.RedactedFromValue(
+    Schema.NonEmptyString.check(
+      Schema.makeFilter((password) => Buffer.byteLength(password) <= maxPassword || "Expected at most 256 bytes")
+    ),
+    { label: "password" }
+  ),
+  email: Schema.optionalKey(Schema.NonEmptyString)
+})
+
+/**
+ * The form of a seed file, in JSON: `{ "apiKeys": ["…"], "users": [{ "username", "password", "email"? }] }`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Seed = Schema.Struct({
+  apiKeys: Schema.Array(Schema.RedactedFromValue(Schema.NonEmptyString, { label: "apiKey" })).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed([]))
+  ),
+  users: Schema.Array(User).pipe(Schema.withDecodingDefaultKey(Effect.succeed([])))
+})
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Seed = typeof Seed.Type
+
+/**
+ * Adds what isn't there yet, and gives existing users the password and email of the seed. Applied twice it changes
+ * nothing more.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const apply = Effect.fn("Seed.apply")(function*(seed: Seed): Effect.fn.Return<void, never, Authority> {
+  const authority = yield* Authority
+  yield* Effect.forEach(seed.apiKeys, authority.addApiKey, { discard: true })
+  yield* Effect.forEach(seed.users, authority.addUser, { discard: true })
+})
+
+/**
+ * One user and one API key, made for an authority that has neither; nothing for any other. Print them: they are kept
+ * only as hashes.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const firstStart: Effect.Effect<
+  Option.Option<
+    { readonly apiKey: Redacted.Redacted; readonly username: string; readonly password: Redacted.Redacted }
+  >,
+  never,
+  Authority
+> = Effect.gen(function*() {
+  const authority = yield* Authority
+  if (!(yield* authority.isEmpty)) return Option.none()
+  const made = {
+    apiKey: Redacted.make(randomBytes(30).toString("base64url"), { label: "apiKey" }),
+    username: "demo",
+    password: Redacted.make(randomBytes(18).toString("base64url"), { label: "password" })
+  }
+  yield* authority.addApiKey(made.apiKey)
+  yield* authority.addUser({ ...made, email: "demo@example.com" })
+  return Option.some(made)
+}).pipe(Effect.withSpan("Seed.firstStart"))

@@ -1,0 +1,69 @@
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import { HttpApiSchemaError } from "effect/http-api/HttpApiError"
+import { isHttpServerError } from "effect/http/HttpServerError"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Redacted from "effect/Redacted"
+import type { Scope } from "effect/Scope"
+import type { Authority } from "../Authority.ts"
+import { tooLong } from "./body.ts"
+
+// What API Gateway does in front of the operations: it answers what no operation answered, in its own words.
+
+const message = (status: number, text: string) => HttpServerResponse.jsonUnsafe({ message: text }, { status })
+
+const badRequest = message(400, "Bad Request")
+const forbidden = message(403, "Forbidden")
+const noOperation = message(403, "Missing Authentication Token")
+const notFound = message(404, "Not Found")
+const fault = message(502, "Internal server error")
+
+export const gateway = (
+  app: Effect.Effect<HttpServerResponse.HttpServerResponse, unknown, HttpServerRequest.HttpServerRequest | Scope>,
+  authority: Authority["Service"]
+): Effect.Effect<HttpServerResponse.HttpServerResponse, never, HttpServerRequest.HttpServerRequest | Scope> => {
+  const unmatched = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
+    if (!/^\/v1(?:[/?#;]|$)/.test(request.url)) return notFound
+    const apiKey = Redacted.make(request.headers["x-api-key"] ?? "")
+    return (yield* authority.isApiKey(apiKey)) ? noOperation : forbidden
+  })
+
+  const answer = Effect.fnUntraced(function*(cause: Cause.Cause<unknown>) {
+    // A client that went away, or a server that stops.
+    if (Cause.hasInterruptsOnly(cause)) {
+      return yield* Effect.failCause(Cause.fromReasons<never>(cause.reasons.filter(Cause.isInterruptReason)))
+    }
+    for (const reason of cause.reasons) {
+      if (reason._tag === "Interrupt") continue
+      const problem = reason._tag === "Fail" ? reason.error : reason.defect
+      if (HttpServerResponse.isHttpServerResponse(problem)) return problem
+      if (isHttpServerError(problem)) {
+        if (problem.reason._tag === "RouteNotFound") return yield* unmatched(problem.reason.request)
+        if (problem.reason._tag === "RequestParseError") {
+          return problem.reason.reason === "BodyTooLarge" ? tooLong : badRequest
+        }
+      }
+      if (HttpApiSchemaError.is(problem) && problem.kind !== "Body") return badRequest
+    }
+    yield* Effect.logError("A request could not be answered", cause)
+    return fault
+  })
+
+  return Effect.gen(function*() {
+    const request = yield* HttpServerRequest.HttpServerRequest
+    const response = yield* Effect.catchCause(app, answer)
+    yield* Effect.logDebug("Answered").pipe(
+      Effect.annotateLogs({ method: request.method, path: pathOf(request.url), status: response.status })
+    )
+    return HttpServerResponse.setHeaders(response, {
+      "cache-control": "no-store",
+      // The authority's clock, also when that isn't the machine's: clients measure their offset by it.
+      date: new Date(yield* Clock.currentTimeMillis).toUTCString()
+    })
+  })
+}
+
+/** A query may hold what a program put there by mistake. */
+const pathOf = (url: string): string => url.replace(/[?#;].*$/s, "")

@@ -1,0 +1,137 @@
+import type * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as SqlClient from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import * as SqlSchema from "effect/sql/SqlSchema"
+
+// Every statement of the authority. What is read is typed by a schema here, and nowhere else. A database that fails, or
+// that holds what this package didn't write, is a defect.
+
+const User = Schema.Struct({
+  sub: Schema.String,
+  username: Schema.String,
+  email: Schema.NullOr(Schema.String)
+})
+
+const UserWithPassword = Schema.Struct({ ...User.fields, passwordHash: Schema.String }).pipe(
+  Schema.encodeKeys({ passwordHash: "password_hash" })
+)
+
+const Session = Schema.Struct({ id: Schema.String, user_sub: Schema.String, auth_time: Schema.Int })
+
+const RefreshableSession = Schema.Struct({ expires_at: Schema.Int, revoked_at: Schema.NullOr(Schema.Int) })
+export type RefreshableSession = typeof RefreshableSession.Type
+
+const Installation = Schema.Struct({ clientId: Schema.String, userPoolId: Schema.String }).pipe(
+  Schema.encodeKeys({ clientId: "client_id", userPoolId: "user_pool_id" })
+)
+
+const Found = Schema.Struct({ found: Schema.Int })
+
+export const make = (sql: SqlClient.SqlClient) => {
+  const installation = query(SqlSchema.findOne({
+    Request: Schema.Void,
+    Result: Installation,
+    execute: () => sql`SELECT client_id, user_pool_id FROM installation`
+  }))
+
+  const userByName = query(SqlSchema.findOneOption({
+    Request: Schema.String,
+    Result: UserWithPassword,
+    execute: (username) => sql`SELECT sub, username, email, password_hash FROM users WHERE username = ${username}`
+  }))
+
+  const userBySub = query(SqlSchema.findOne({
+    Request: Schema.String,
+    Result: User,
+    execute: (sub) => sql`SELECT sub, username, email FROM users WHERE sub = ${sub}`
+  }))
+
+  // One statement finds, judges and marks, so no other can come in between.
+  const touchSession = query(SqlSchema.findOneOption({
+    Request: Schema.Struct({ hash: Schema.String, id: Schema.String, now: Schema.Int }),
+    Result: Session,
+    execute: ({ hash, id, now }) =>
+      sql`UPDATE sessions SET refreshed_at = ${now}
+        WHERE refresh_token_hash = ${hash} AND id = ${id} AND revoked_at IS NULL AND expires_at > ${now}
+        RETURNING id, user_sub, auth_time`
+  }))
+
+  const sessionByRefreshToken = query(SqlSchema.findOneOption({
+    Request: Schema.String,
+    Result: RefreshableSession,
+    execute: (hash) => sql`SELECT expires_at, revoked_at FROM sessions WHERE refresh_token_hash = ${hash}`
+  }))
+
+  const revoke = query(SqlSchema.findAll({
+    Request: Schema.Struct({ id: Schema.String, now: Schema.Int }),
+    Result: Schema.Struct({ id: Schema.String }),
+    execute: ({ id, now }) =>
+      sql`UPDATE sessions SET revoked_at = ${now} WHERE id = ${id} AND revoked_at IS NULL RETURNING id`
+  }))
+
+  const userOfLiveSession = query(SqlSchema.findOneOption({
+    Request: Schema.String,
+    Result: User,
+    execute: (id) =>
+      sql`SELECT sub, username, email FROM sessions JOIN users ON users.sub = sessions.user_sub
+        WHERE sessions.id = ${id} AND revoked_at IS NULL`
+  }))
+
+  const apiKey = query(SqlSchema.findAll({
+    Request: Schema.String,
+    Result: Found,
+    execute: (hash) => sql`SELECT 1 AS found FROM api_keys WHERE hash = ${hash}`
+  }))
+
+  const anything = query(SqlSchema.findOne({
+    Request: Schema.Void,
+    Result: Found,
+    execute: () => sql`SELECT (SELECT count(*) FROM users) + (SELECT count(*) FROM api_keys) AS found`
+  }))
+
+  return {
+    insertInstallation: (row: {
+      readonly client_id: string
+      readonly user_pool_id: string
+      readonly created_at: number
+    }) => Effect.orDie(sql`INSERT INTO installation ${sql.insert({ id: 1, ...row })} ON CONFLICT DO NOTHING`),
+    installation: installation(undefined),
+    userByName,
+    userBySub,
+    upsertUser: (row: {
+      readonly sub: string
+      readonly username: string
+      readonly email: string | null
+      readonly password_hash: string
+      readonly created_at: number
+    }) =>
+      Effect.orDie(sql`INSERT INTO users ${sql.insert(row)}
+        ON CONFLICT (username) DO UPDATE SET email = excluded.email, password_hash = excluded.password_hash`),
+    insertSession: (row: {
+      readonly id: string
+      readonly user_sub: string
+      readonly client_id: string
+      readonly refresh_token_hash: string
+      readonly auth_time: number
+      readonly expires_at: number
+    }) => Effect.orDie(sql`INSERT INTO sessions ${sql.insert(row)}`),
+    touchSession,
+    sessionByRefreshToken,
+    revokeSession: (request: { readonly id: string; readonly now: number }) =>
+      Effect.map(revoke(request), (ended) => ended.length === 1),
+    userOfLiveSession,
+    hasApiKey: (hash: string) => Effect.map(apiKey(hash), (found) => found.length === 1),
+    insertApiKey: (row: { readonly hash: string; readonly created_at: number }) =>
+      Effect.orDie(sql`INSERT INTO api_keys ${sql.insert(row)} ON CONFLICT DO NOTHING`),
+    isEmpty: Effect.map(anything(undefined), ({ found }) => found === 0)
+  }
+}
+
+export type Rows = ReturnType<typeof make>
+
+const query = <Request, A>(
+  run: (request: Request) => Effect.Effect<A, SqlError | Schema.SchemaError | Cause.NoSuchElementError>
+) =>
+(request: Request): Effect.Effect<A> => Effect.orDie(run(request))

@@ -1,0 +1,326 @@
+import { Authority, AuthorityServer, Keys, Migrations, Passwords, Seed, Sqlite } from "@effect-tenovos/server"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import { SqlClient } from "effect/sql/SqlClient"
+import { TestClock } from "effect/testing"
+import * as jose from "jose"
+import * as fixtures from "./fixtures/authority.ts"
+
+const { refresh, sample, signIn, token, verify } = fixtures
+
+describe("tokens", () => {
+  it.effect("signs an id token with Cognito's claims, and jose accepts it through the JWKS", () =>
+    Effect.gen(function*() {
+      const body = yield* signIn
+
+      const { payload, protectedHeader } = yield* verify(body.session.authorization)
+
+      assert.deepStrictEqual(Object.keys(protectedHeader), ["kid", "alg"])
+      assert.match(protectedHeader.kid ?? "", /^[A-Za-z0-9+/]{43}=$/)
+      assert.deepStrictEqual(Object.keys(payload), [
+        "sub",
+        "aud",
+        "email_verified",
+        "event_id",
+        "token_use",
+        "auth_time",
+        "iss",
+        "cognito:username",
+        "exp",
+        "iat",
+        "email",
+        "origin_jti"
+      ])
+      assert.match(payload.sub ?? "", /^[0-9a-f-]{36}$/)
+      assert.strictEqual(payload.aud, body.clientId)
+      assert.strictEqual(payload["email_verified"], true)
+      assert.strictEqual(payload["token_use"], "id")
+      assert.strictEqual(payload["auth_time"], 0)
+      assert.strictEqual(payload.iss, `https://cognito-idp.us-east-1.amazonaws.com/${body.userPoolId}`)
+      assert.strictEqual(payload["cognito:username"], fixtures.username)
+      assert.strictEqual(payload["email"], fixtures.email)
+      assert.strictEqual(payload.iat, 0)
+      assert.strictEqual(payload.exp, 3600)
+    }).pipe(Effect.provide(fixtures.layer())))
+
+  it.effect("signs an access token with Cognito's claims and the other key", () =>
+    Effect.gen(function*() {
+      const body = yield* signIn
+
+      const id = yield* verify(body.session.authorization)
+      const { payload, protectedHeader } = yield* verify(body.session.accessToken)
+
+      assert.notStrictEqual(protectedHeader.kid, id.protectedHeader.kid)
+      assert.deepStrictEqual(Object.keys(payload), [
+        "sub",
+        "event_id",
+        "token_use",
+        "scope",
+        "auth_time",
+        "iss",
+        "exp",
+        "iat",
+        "jti",
+        "client_id",
+        "username",
+        "origin_jti"
+      ])
+      assert.strictEqual(payload.sub, id.payload.sub)
+      assert.strictEqual(payload["event_id"], id.payload["event_id"])
+      assert.strictEqual(payload["origin_jti"], id.payload["origin_jti"])
+      assert.strictEqual(payload["token_use"], "access")
+      assert.strictEqual(payload["scope"], "aws.cognito.signin.user.admin")
+      assert.strictEqual(payload["client_id"], body.clientId)
+      assert.strictEqual(payload["username"], fixtures.username)
+      assert.strictEqual((payload.exp ?? 0) - (payload.iat ?? 0), 3600)
+      assert.strictEqual(body.session.expireEpoch, (payload.exp ?? 0) * 1000)
+    }).pipe(Effect.provide(fixtures.layer())))
+
+  it.effect("encrypts the refresh token so that jose opens it, and finds a signed JWT in it", () =>
+    Effect.gen(function*() {
+      const { session } = yield* signIn
+
+      const opened = yield* Effect.promise(() =>
+        jose.compactDecrypt(session.refreshToken, fixtures.keys.refresh.privateKey)
+      )
+      const { payload } = yield* verify(new TextDecoder().decode(opened.plaintext))
+
+      assert.strictEqual(session.refreshToken.split(".").length, 5)
+      assert.strictEqual(
+        Buffer.from(session.refreshToken.split(".")[0] ?? "", "base64url").toString(),
+        `{"cty":"JWT","enc":"A256GCM","alg":"RSA-OAEP"}`
+      )
+      assert.strictEqual(payload["token_use"], "refresh")
+      assert.strictEqual(payload.exp, 30 * 24 * 3600)
+    }).pipe(Effect.provide(fixtures.layer())))
+
+  it.effect("leaves the email out for a user who has none", () =>
+    Effect.gen(function*() {
+      const { body } = yield* token({ username: "bob", password: "hunter2" })
+      const { session } = yield* Schema.decodeUnknownEffect(fixtures.Issued)(body)
+
+      const { payload } = yield* verify(session.authorization)
+
+      assert.isFalse("email" in payload)
+      assert.strictEqual(payload["email_verified"], false)
+    }).pipe(Effect.provide(fixtures.layer())))
+})
+
+describe("the life of tokens", () => {
+  it.effect("ends an access token after an hour, and a refresh brings a new one", () =>
+    Effect.gen(function*() {
+      const first = yield* signIn
+      yield* TestClock.adjust("3599 seconds")
+      const before = yield* sample(first)
+      yield* TestClock.adjust("1 second")
+
+      const after = yield* sample(first)
+      const renewed = yield* sample(yield* refresh(first))
+
+      assert.strictEqual(before.status, 200)
+      assert.deepStrictEqual([after.status, after.body], [401, { message: "Unauthorized" }])
+      assert.strictEqual(renewed.status, 200)
+    }).pipe(Effect.provide(fixtures.layer())))
+
+  it.effect("ends a refresh token thirty days after the sign-in, however often it was used", () =>
+    Effect.gen(function*() {
+      const first = yield* signIn
+      yield* TestClock.adjust("20 days")
+      const second = yield* refresh(first)
+      yield* TestClock.adjust("863999 seconds")
+      const last = yield* token(second)
+      yield* TestClock.adjust("1 second")
+
+      const late = yield* token(second)
+
+      assert.strictEqual(last.status, 200)
+      assert.strictEqual(late.status, 401)
+      assert.deepStrictEqual(late.body, { status: "error", message: "Refresh Token has expired" })
+    }).pipe(Effect.provide(fixtures.layer())))
+
+  it.effect("takes other lives from the options", () =>
+    Effect.gen(function*() {
+      const first = yield* signIn
+      const { payload } = yield* verify(first.session.accessToken)
+      yield* TestClock.adjust("1 minute")
+
+      const late = yield* token(first)
+
+      assert.strictEqual(payload.exp, 3)
+      assert.deepStrictEqual(late.body, { status: "error", message: "Refresh Token has expired" })
+    }).pipe(Effect.provide(fixtures.layer({ accessTokenLife: "3 seconds", refreshTokenLife: "1 minute" }))))
+})
+
+describe("Authority", () => {
+  const Live = Layer.effectDiscard(Seed.apply(fixtures.seed)).pipe(
+    Layer.provideMerge(AuthorityServer.layerAuthority({ keys: fixtures.keys }))
+  )
+  const credentials = { username: fixtures.username, password: Redacted.make(fixtures.password) }
+
+  const signIn = Effect.gen(function*() {
+    const authority = yield* Authority.Authority
+    const { session } = yield* authority.authorize(credentials)
+    const { accessToken, authorization, refreshToken } = session
+    if (authorization === undefined || refreshToken === undefined) return yield* Effect.die("incomplete")
+    return { accessToken, refreshToken, idToken: authorization }
+  })
+
+  const messageOf = Effect.match({
+    onFailure: ({ message }: { readonly message: string }) => message,
+    onSuccess: () => "ok"
+  })
+
+  it.effect("keeps only hashes of API keys, passwords and refresh tokens, and no access token", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient
+      yield* signIn
+
+      const apiKeys = yield* sql`SELECT * FROM api_keys`
+      const users = yield* sql`SELECT * FROM users WHERE username = ${fixtures.username}`
+      const sessions = yield* sql`SELECT * FROM sessions`
+
+      assert.deepStrictEqual(apiKeys.map(({ hash }) => hash), [
+        "233c94e8e48dd1c67553a8d27d3326d4611dec1c68d56cdbf38ca51556afc9b2"
+      ])
+      assert.match(String(users[0]?.["password_hash"]), /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/)
+      assert.match(String(sessions[0]?.["refresh_token_hash"]), /^[0-9a-f]{64}$/)
+      assert.deepStrictEqual(Object.keys(sessions[0] ?? {}), [
+        "id",
+        "user_sub",
+        "client_id",
+        "refresh_token_hash",
+        "auth_time",
+        "expires_at",
+        "refreshed_at",
+        "revoked_at"
+      ])
+    }).pipe(Effect.provide(Live)))
+
+  it.effect("verifies one hash for whoever may exist, and none for what is too long to be true", () =>
+    Effect.gen(function*() {
+      const real = yield* Passwords.make
+      let verifications = 0
+      const counted = Passwords.Passwords.of({
+        ...real,
+        verify: (hash, password) => {
+          verifications++
+          return real.verify(hash, password)
+        }
+      })
+      const counts = yield* Effect.gen(function*() {
+        yield* Seed.apply(fixtures.seed)
+        const authority = yield* Authority.Authority
+        const count = Effect.fnUntraced(function*(username: string, password: string) {
+          verifications = 0
+          yield* Effect.exit(authority.authorize({ username, password: Redacted.make(password) }))
+          return verifications
+        })
+        return [
+          yield* count(fixtures.username, "wrong"),
+          yield* count("nobody", "wrong"),
+          yield* count("x".repeat(128), "x".repeat(256)),
+          yield* count("x".repeat(129), "wrong"),
+          yield* count(fixtures.username, "x".repeat(257)),
+          yield* count(fixtures.username, "é".repeat(129)),
+          yield* count(fixtures.username, "")
+        ]
+      }).pipe(Effect.provide(
+        Authority.layer().pipe(
+          Layer.provide(Layer.succeed(Passwords.Passwords, counted)),
+          Layer.provide(Layer.succeed(Keys.Keys, fixtures.keys)),
+          Layer.provide(Migrations.layer),
+          Layer.provide(Sqlite.layer({ filename: ":memory:" }))
+        )
+      ))
+
+      assert.deepStrictEqual(counts, [1, 1, 1, 0, 0, 0, 0])
+    }))
+
+  it.effect("stores nothing for a refused request", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient
+      const authority = yield* Authority.Authority
+      const session = yield* signIn
+      const other = yield* signIn
+      yield* authority.expire(other.accessToken)
+      const before = yield* sql`SELECT * FROM sessions ORDER BY id`
+      yield* TestClock.adjust("1 minute")
+
+      assert.isTrue(
+        Exit.isFailure(yield* Effect.exit(authority.authorize({ ...credentials, password: Redacted.make("wrong") })))
+      )
+      assert.isTrue(
+        Exit.isFailure(yield* Effect.exit(authority.refresh({ ...session, accessToken: other.accessToken })))
+      )
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(authority.refresh(other))))
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(authority.expire(other.accessToken))))
+
+      assert.deepStrictEqual(yield* sql`SELECT * FROM sessions ORDER BY id`, before)
+    }).pipe(Effect.provide(Live)))
+
+  it.effect("never refreshes a session after it was ended, whatever else is under way", () =>
+    Effect.gen(function*() {
+      const authority = yield* Authority.Authority
+      const session = yield* signIn
+      let ended = false
+      const expire = authority.expire(session.accessToken).pipe(Effect.tap(() => Effect.sync(() => ended = true)))
+      const refresh = Effect.suspend(() => {
+        const late = ended
+        return Effect.map(messageOf(authority.refresh(session)), (message) => ({ late, message }))
+      })
+
+      const [answers] = yield* Effect.all([
+        Effect.replicateEffect(Effect.andThen(Effect.yieldNow, refresh), 20, { concurrency: 4 }),
+        Effect.andThen(Effect.yieldNow, expire)
+      ], { concurrency: "unbounded" })
+
+      assert.isTrue(answers.some(({ late }) => late))
+      for (const { late, message } of answers) {
+        assert.include(late ? ["Refresh Token has been revoked"] : ["ok", "Refresh Token has been revoked"], message)
+      }
+    }).pipe(Effect.provide(Live)))
+
+  it.effect("lets one of many concurrent callers end a session", () =>
+    Effect.gen(function*() {
+      const authority = yield* Authority.Authority
+      const session = yield* signIn
+
+      const answers = yield* Effect.replicateEffect(messageOf(authority.expire(session.accessToken)), 10, {
+        concurrency: "unbounded"
+      })
+
+      assert.strictEqual(answers.filter((answer) => answer === "ok").length, 1)
+    }).pipe(Effect.provide(Live)))
+
+  it.effect("tells whose two tokens are, and nothing of tokens that another authority signed", () =>
+    Effect.gen(function*() {
+      const authority = yield* Authority.Authority
+      const session = yield* signIn
+      const foreign = yield* Effect.provide(signIn, Layer.fresh(Live))
+
+      const ours = yield* authority.verify(session)
+      const theirs = yield* authority.verify(foreign)
+
+      assert.strictEqual(Option.getOrThrow(ours).username, fixtures.username)
+      assert.isTrue(Option.isNone(theirs))
+    }).pipe(Effect.provide(Live)))
+
+  it.effect("takes the region into the issuer and the user pool, and keeps both", () =>
+    Effect.gen(function*() {
+      const authority = yield* Authority.Authority
+      yield* Seed.apply(fixtures.seed)
+
+      const { session, userPoolId } = yield* authority.authorize(credentials)
+
+      assert.match(userPoolId ?? "", /^eu-central-1_[A-Za-z0-9]{9}$/)
+      assert.strictEqual(
+        jose.decodeJwt(Redacted.value(session.accessToken)).iss,
+        `https://cognito-idp.eu-central-1.amazonaws.com/${userPoolId}`
+      )
+    }).pipe(Effect.provide(AuthorityServer.layerAuthority({ keys: fixtures.keys, region: "eu-central-1" }))))
+})

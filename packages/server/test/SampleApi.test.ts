@@ -1,0 +1,86 @@
+import { SampleApi } from "@effect-tenovos/server"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as jose from "jose"
+import { createSecretKey, type KeyObject, sign } from "node:crypto"
+import * as fixtures from "./fixtures/authority.ts"
+
+const { call, signIn } = fixtures
+
+describe("SampleApi", () => {
+  it.effect("answer when all three headers are good", () =>
+    Effect.gen(function*() {
+      const { session } = yield* signIn
+      const headers = { AccessToken: session.accessToken, Authorization: session.authorization }
+
+      const templates = yield* call("GET", "/v1/security/template", { headers })
+      const search = yield* call("POST", "/v1/search/keyword", { headers, body: { keyword: "autumn" } })
+
+      assert.deepStrictEqual([templates.status, templates.body], [200, SampleApi.answers.templates])
+      assert.deepStrictEqual([search.status, search.body], [200, SampleApi.answers.search])
+    }).pipe(Effect.provide(fixtures.layer())))
+
+  it.effect("refuse as the gateway does when one is missing, wrong, swapped or of another session", () =>
+    Effect.gen(function*() {
+      const { session } = yield* signIn
+      const other = yield* signIn
+      const good = { AccessToken: session.accessToken, Authorization: session.authorization }
+      const cases: ReadonlyArray<Record<string, string>> = [
+        {},
+        { AccessToken: session.accessToken },
+        { Authorization: session.authorization },
+        { ...good, AccessToken: "x" },
+        { ...good, Authorization: `Bearer ${session.authorization}` },
+        { AccessToken: session.authorization, Authorization: session.accessToken },
+        { ...good, AccessToken: other.session.accessToken },
+        { ...good, Authorization: unsigned(session.authorization) },
+        { ...good, AccessToken: unsigned(session.accessToken) },
+        { ...good, AccessToken: yield* opened(session.refreshToken) },
+        { ...good, AccessToken: renamed(session.accessToken) },
+        { ...good, AccessToken: yield* forged(session.accessToken, "RS256", fixtures.keys.refresh.privateKey) },
+        { ...good, AccessToken: yield* forged(session.accessToken, "PS256", fixtures.keys.access.privateKey) },
+        {
+          ...good,
+          AccessToken: yield* forged(
+            session.accessToken,
+            "HS256",
+            createSecretKey(fixtures.keys.access.publicKey.export({ type: "spki", format: "pem" }), "utf8")
+          )
+        }
+      ]
+
+      for (const headers of cases) {
+        for (
+          const answer of [
+            yield* call("GET", "/v1/security/template", { headers }),
+            yield* call("POST", "/v1/search/keyword", { headers, body: "x" })
+          ]
+        ) {
+          assert.deepStrictEqual([answer.status, answer.body], [401, { message: "Unauthorized" }])
+        }
+      }
+    }).pipe(Effect.provide(fixtures.layer())))
+})
+
+/** The old trick: the same claims, with a header that asks for no signature. */
+const unsigned = (jwt: string) =>
+  `${Buffer.from(JSON.stringify({ alg: "none" })).toString("base64url")}.${jwt.split(".")[1]}.`
+
+/** The same claims and the same `kid`, signed otherwise. */
+const forged = (jwt: string, alg: string, key: KeyObject) =>
+  Effect.promise(() =>
+    new jose.SignJWT(jose.decodeJwt(jwt)).setProtectedHeader({ ...jose.decodeProtectedHeader(jwt), alg }).sign(key)
+  )
+
+/** The JWT inside a refresh token, which the key of the access tokens signed. */
+const opened = (jwe: string) =>
+  Effect.promise(() => jose.compactDecrypt(jwe, fixtures.keys.refresh.privateKey)).pipe(
+    Effect.map(({ plaintext }) => new TextDecoder().decode(plaintext))
+  )
+
+/** The right signature over a header that names another algorithm. */
+const renamed = (jwt: string) => {
+  const header = Buffer.from(JSON.stringify({ ...jose.decodeProtectedHeader(jwt), alg: "none" })).toString("base64url")
+  const input = `${header}.${jwt.split(".")[1]}`
+  return `${input}.${sign("RSA-SHA256", Buffer.from(input), fixtures.keys.access.privateKey).toString("base64url")}`
+}
