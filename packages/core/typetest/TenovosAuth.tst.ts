@@ -1,12 +1,13 @@
 import {
   type AuthError,
+  type AuthEvent,
   Credentials,
   type Session,
   SessionStore,
   TenovosAuth,
   TenovosClient
 } from "@effect-tenovos/core"
-import type { Config, Effect, Layer, Redacted } from "effect"
+import type { Config, Effect, Layer, Redacted, Stream } from "effect"
 import type { Headers, HttpClient, HttpClientError } from "effect/http"
 import { describe, expect, test } from "tstyche"
 
@@ -14,16 +15,21 @@ declare const apiKey: Redacted.Redacted
 declare const password: Redacted.Redacted
 declare const brokenStore: Layer.Layer<SessionStore.SessionStore, "broken", "database">
 
+type Service = TenovosAuth.TenovosAuth["Service"]
+
 const options = { apiKey, username: "ada", password }
 
 describe("TenovosAuth", () => {
   test("fails with AuthError alone, and needs nothing", () => {
-    expect<TenovosAuth.TenovosAuth["Service"]>().type.toBe<{
-      readonly session: Effect.Effect<Session.Session, AuthError.AuthError>
-      readonly accessToken: Effect.Effect<Redacted.Redacted, AuthError.AuthError>
-      readonly headers: Effect.Effect<Headers.Headers, AuthError.AuthError>
-      readonly signOut: Effect.Effect<TenovosAuth.SignOut, AuthError.AuthError>
-    }>()
+    expect<Service["session"]>().type.toBe<Effect.Effect<Session.Session, AuthError.AuthError>>()
+    expect<Service["accessToken"]>().type.toBe<Effect.Effect<Redacted.Redacted, AuthError.AuthError>>()
+    expect<Service["headers"]>().type.toBe<Effect.Effect<Headers.Headers, AuthError.AuthError>>()
+    expect<Service["signOut"]>().type.toBe<Effect.Effect<AuthEvent.SignOut, AuthError.AuthError>>()
+    expect<Service["state"]>().type.toBe<Effect.Effect<TenovosAuth.AuthState>>()
+    expect<Service["events"]>().type.toBe<Stream.Stream<AuthEvent.AuthEvent>>()
+    expect<ReturnType<Service["sessionWith"]>>().type.toBe<Effect.Effect<Session.Session, AuthError.AuthError>>()
+    expect<ReturnType<Service["serve"]>>().type.toBe<Effect.Effect<TenovosAuth.Served, AuthError.AuthError>>()
+    expect<ReturnType<Service["invalidate"]>>().type.toBe<Effect.Effect<void>>()
   })
 
   test("its layer can't fail, and needs an HttpClient", () => {
