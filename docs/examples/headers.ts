@@ -5,10 +5,12 @@ import { FetchHttpClient } from "effect/http"
 
 const program = Effect.gen(function*() {
   const auth = yield* TenovosAuth.TenovosAuth
-  const { endpointUrl } = yield* auth.session
-  const headers = yield* auth.headers
+  const { headers, session } = yield* auth.serve()
 
-  const response = yield* Effect.promise(() => fetch(`${endpointUrl}/security/template`, { headers }))
+  // `fetch` would take the headers along to wherever it is redirected.
+  const response = yield* Effect.tryPromise(() =>
+    fetch(`${session.endpointUrl}/security/template`, { headers, redirect: "error" })
+  )
   yield* Console.log(response.status, "with", `${headers}`)
 })
 

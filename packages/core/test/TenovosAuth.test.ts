@@ -1,4 +1,4 @@
-import { AuthError, type Session, SessionStore, TenovosAuth } from "@effect-tenovos/core"
+import { AuthError, RefreshPolicy, type Session, SessionStore, TenovosAuth } from "@effect-tenovos/core"
 import { ScriptedAuthority } from "@effect-tenovos/testing"
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
@@ -8,9 +8,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
+import * as Tracer from "effect/Tracer"
+import { inspect } from "node:util"
 
 const options: TenovosAuth.Options = {
   endpointUrl: "https://api.example/v1",
@@ -390,6 +394,349 @@ describe("store", () => {
         TenovosAuth.layer(options, store).pipe(Layer.provideMerge(ScriptedAuthority.layer(healthy)))
       ))
     }))
+})
+
+describe("a store that fails for a while, or is slow", () => {
+  /** The memory store behind a switch and a delay. */
+  const makeFlaky = Effect.gen(function*() {
+    const memory = yield* SessionStore.makeMemory
+    const control = { broken: false, delay: 0 }
+    const behind = <A>(operation: "read" | "commit" | "clear", effect: Effect.Effect<A, AuthError.AuthError>) =>
+      Effect.suspend(() =>
+        control.broken
+          ? Effect.fail(new AuthError.AuthError({ reason: new AuthError.StoreFailure({ operation }) }))
+          : control.delay === 0
+          ? effect
+          : Effect.delay(effect, control.delay)
+      )
+    const store = SessionStore.SessionStore.of({
+      read: behind("read", memory.read),
+      commit: (session, expected) => behind("commit", memory.commit(session, expected)),
+      clear: (generation) => behind("clear", memory.clear(generation)),
+      withLease: memory.withLease
+    })
+    return { control, layer: Layer.succeed(SessionStore.SessionStore, store), memory }
+  })
+
+  const provideWith = (store: Layer.Layer<SessionStore.SessionStore>) =>
+    Effect.provide(TenovosAuth.layer(options, store).pipe(Layer.provideMerge(ScriptedAuthority.layer(healthy))))
+
+  it.effect("is written again once it is back", () =>
+    Effect.gen(function*() {
+      const flaky = yield* makeFlaky
+      yield* Effect.gen(function*() {
+        yield* session
+        for (flaky.control.broken of [true, true, false, false]) {
+          yield* TestClock.adjust("1 hour")
+          yield* session
+        }
+
+        assert.deepStrictEqual(yield* received, ["authorize", "refresh", "refresh", "refresh", "refresh"])
+        assert.strictEqual((yield* flaky.memory.read).generation, (yield* session).generation)
+      }).pipe(provideWith(flaky.layer))
+    }))
+
+  it.effect("does not bring a session back that is being signed out of", () =>
+    Effect.gen(function*() {
+      const flaky = yield* makeFlaky
+      yield* Effect.gen(function*() {
+        yield* session
+        flaky.control.delay = 5
+        const ending = yield* Effect.forkChild(signOut, { startImmediately: true })
+        const caller = yield* Effect.forkChild(accessToken, { startImmediately: true })
+        for (let i = 0; i < 20; i++) yield* TestClock.adjust(5)
+
+        assert.strictEqual((yield* Fiber.join(ending))._tag, "Expired")
+        assert.strictEqual(yield* Fiber.join(caller), "access-2")
+        assert.deepStrictEqual(yield* received, ["authorize", "expire", "authorize"])
+      }).pipe(provideWith(flaky.layer))
+    }))
+
+  it.effect("does not keep the authority from ending the session", () =>
+    Effect.gen(function*() {
+      const flaky = yield* makeFlaky
+      yield* Effect.gen(function*() {
+        yield* session
+        flaky.control.broken = true
+
+        assert.strictEqual((yield* signOut)._tag, "Forgotten")
+        assert.deepStrictEqual(yield* received, ["authorize", "expire"])
+      }).pipe(provideWith(flaky.layer))
+    }))
+})
+
+describe("accounts", () => {
+  it.effect("in one program see their own sessions only", () =>
+    Effect.gen(function*() {
+      const other = Effect.provide(accessToken, TenovosAuth.layer({ ...options, username: "bob" }))
+      const tokens = [yield* accessToken, yield* other, yield* Effect.provide(other, TenovosAuth.layer(options))]
+
+      assert.strictEqual(new Set(tokens).size, 3)
+      assert.deepStrictEqual(yield* received, ["authorize", "authorize", "authorize"])
+    }).pipe(provideAuth()))
+
+  it.effect("that can't be sent are refused before anything is", () =>
+    Effect.gen(function*() {
+      for (
+        const [what, wrong] of [
+          ["API key", { apiKey: Redacted.make("key\ncanary") }],
+          ["API key", { apiKey: Redacted.make("") }],
+          ["API key", { apiKey: Redacted.make("schlüssel✓canary") }],
+          ["endpoint URL", { endpointUrl: "canary.example/v1" }],
+          ["endpoint URL", { endpointUrl: "file:///canary" }]
+        ] as const
+      ) {
+        const error = yield* Effect.flip(Effect.provide(accessToken, TenovosAuth.layer({ ...options, ...wrong })))
+
+        assert.strictEqual(error.reason._tag, "CredentialsRejected")
+        assert.include(error.message, what)
+        assert.notInclude(inspect(error), "canary")
+      }
+      assert.deepStrictEqual(yield* received, [])
+    }).pipe(provideAuth()))
+})
+
+describe("signing out while others act", () => {
+  it.effect("goes on when whoever asked for it gives up, and a second one joins it", () =>
+    Effect.gen(function*() {
+      const gate = yield* Deferred.make<void>()
+      const script: ScriptedAuthority.Script = (request, index) =>
+        kindOf(request) === "expire"
+          ? Effect.andThen(Deferred.await(gate), healthy(request, index))
+          : healthy(request, index)
+      yield* Effect.gen(function*() {
+        yield* session
+        const first = yield* Effect.forkChild(signOut, { startImmediately: true })
+        yield* Fiber.interrupt(first)
+        const second = yield* Effect.forkChild(signOut, { startImmediately: true })
+        yield* Deferred.succeed(gate, undefined)
+
+        assert.strictEqual((yield* Fiber.join(second))._tag, "Expired")
+        assert.deepStrictEqual(yield* received, ["authorize", "expire"])
+      }).pipe(provideAuth(script))
+    }))
+
+  it.effect("does not send credentials again that were refused meanwhile", () =>
+    Effect.gen(function*() {
+      const gate = yield* Deferred.make<void>()
+      yield* Effect.gen(function*() {
+        const first = yield* Effect.forkChild(Effect.flip(accessToken), { startImmediately: true })
+        const ending = yield* Effect.forkChild(signOut, { startImmediately: true })
+        const second = yield* Effect.forkChild(Effect.flip(accessToken), { startImmediately: true })
+        yield* Deferred.succeed(gate, undefined)
+
+        yield* Fiber.join(ending)
+        assert.strictEqual((yield* Fiber.join(first)).reason._tag, "SessionExpired")
+        assert.strictEqual((yield* Fiber.join(second)).reason._tag, "CredentialsRejected")
+        assert.deepStrictEqual(yield* received, ["authorize"])
+      }).pipe(provideAuth(() => Effect.andThen(Deferred.await(gate), refuse(401))))
+    }))
+
+  it.effect("calls off an exchange that rests between attempts", () =>
+    Effect.gen(function*() {
+      const waiter = yield* Effect.forkChild(Effect.flip(accessToken), { startImmediately: true })
+      yield* settled
+      const ending = yield* Effect.forkChild(signOut, { startImmediately: true })
+      yield* settled
+
+      assert.strictEqual((yield* Fiber.join(ending))._tag, "NoSession")
+      assert.strictEqual((yield* Fiber.join(waiter)).reason._tag, "SessionExpired")
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(yield* received, ["authorize"])
+    }).pipe(provideAuth(() => Effect.succeed(new Response("", { status: 503 })))))
+
+  it.effect("is not confirmed by a page of somebody else", () =>
+    Effect.gen(function*() {
+      yield* session
+      const outcome = yield* signOut
+
+      assert.strictEqual(outcome._tag === "Forgotten" && outcome.error.reason._tag, "InvalidResponse")
+    }).pipe(provideAuth((request, index) =>
+      kindOf(request) === "expire" ? Effect.succeed(new Response("<html>ok</html>")) : healthy(request, index)
+    )))
+})
+
+describe("windows", () => {
+  it.effect("renew in the background first, and make callers wait only at the end", () =>
+    Effect.gen(function*() {
+      const auth = yield* TenovosAuth.TenovosAuth
+      yield* auth.session
+      yield* TestClock.adjust("56 minutes")
+      const early = yield* auth.serve()
+      yield* settled
+      const next = yield* auth.serve()
+
+      assert.deepStrictEqual([early.reason, early.session.generation], ["Cached", 1])
+      assert.deepStrictEqual([next.reason, next.session.generation], ["Cached", 2])
+
+      yield* TestClock.adjust("1 hour")
+      const late = yield* auth.serve()
+      assert.deepStrictEqual([late.reason, late.session.generation], ["Refreshed", 3])
+    }).pipe(provideAuth()))
+
+  it.effect("serve the current token for as long as it lives while its renewal fails, and say so", () =>
+    Effect.gen(function*() {
+      const auth = yield* TenovosAuth.TenovosAuth
+      yield* auth.session
+      yield* TestClock.adjust("56 minutes")
+      yield* auth.session
+      const reasons: Array<string> = []
+      for (let minute = 56; minute < 60; minute++) {
+        reasons.push((yield* auth.serve()).reason)
+        yield* TestClock.adjust("59 seconds")
+      }
+      assert.deepStrictEqual([reasons[0], new Set(reasons).has("Stale")], ["Renewing", true])
+
+      yield* TestClock.adjust("1 minute")
+      const waiter = yield* Effect.forkChild(Effect.flip(auth.session), { startImmediately: true })
+      yield* TestClock.adjust("3 minutes")
+      assert.strictEqual((yield* Fiber.join(waiter)).reason._tag, "Unavailable")
+    }).pipe(
+      provideAuth((request, index) =>
+        kindOf(request) === "authorize" ? healthy(request, index) : Effect.succeed(new Response("", { status: 503 }))
+      )
+    ))
+
+  it.effect("can be had otherwise: a minimum life, or a renewal at once", () =>
+    Effect.gen(function*() {
+      const auth = yield* TenovosAuth.TenovosAuth
+      yield* auth.session
+      yield* TestClock.adjust("20 minutes")
+
+      assert.strictEqual((yield* auth.sessionWith({ minimumLife: "40 minutes" })).generation, 1)
+      assert.strictEqual((yield* auth.sessionWith({ minimumLife: "41 minutes" })).generation, 2)
+      // More than a new token has: three quarters of its life will do, or there would be no end.
+      assert.strictEqual((yield* auth.sessionWith({ minimumLife: "2 hours" })).generation, 2)
+      assert.strictEqual((yield* auth.sessionWith({ forceRefresh: true })).generation, 3)
+    }).pipe(provideAuth()))
+
+  it.effect("are kept without anybody asking, by a policy that keeps fresh", () =>
+    Effect.gen(function*() {
+      const auth = yield* TenovosAuth.TenovosAuth
+      yield* TestClock.adjust("1 day")
+      assert.deepStrictEqual(yield* received, [])
+
+      yield* auth.session
+      for (let hour = 0; hour < 24; hour++) yield* TestClock.adjust("1 hour")
+      const served = yield* auth.serve()
+
+      assert.include(["Cached", "Renewing"], served.reason)
+      assert.isAtLeast(served.session.generation, 24)
+      assert.isAtMost(served.session.generation, 28)
+    }).pipe(Effect.provide(
+      TenovosAuth.layer({ ...options, policy: RefreshPolicy.batch }).pipe(
+        Layer.provideMerge(ScriptedAuthority.layer(healthy))
+      )
+    )))
+})
+
+describe("what can be watched", () => {
+  it.effect("events tell what happened, and why", () =>
+    Effect.gen(function*() {
+      const auth = yield* TenovosAuth.TenovosAuth
+      const events: Array<string> = []
+      yield* auth.events.pipe(
+        Stream.runForEach((event) => Effect.sync(() => events.push(event._tag))),
+        Effect.forkScoped({ startImmediately: true })
+      )
+      yield* settled
+      const first = yield* auth.session
+      yield* TestClock.adjust("28 days")
+      yield* auth.session
+      yield* auth.invalidate(first)
+      yield* auth.invalidate(yield* auth.session)
+      yield* auth.session
+      yield* auth.signOut
+      yield* settled
+
+      assert.deepStrictEqual(events, [
+        "SignedIn",
+        "Refreshed",
+        "RefreshTokenExpiring",
+        "Invalidated",
+        "Refreshed",
+        "SignedOut"
+      ])
+    }).pipe(provideAuth()))
+
+  it.effect("events tell of failures, and of credentials that are refused", () =>
+    Effect.gen(function*() {
+      const auth = yield* TenovosAuth.TenovosAuth
+      const events: Array<string> = []
+      yield* auth.events.pipe(
+        Stream.runForEach((event) => Effect.sync(() => events.push(event._tag))),
+        Effect.forkScoped({ startImmediately: true })
+      )
+      yield* settled
+      const waiter = yield* Effect.forkChild(Effect.flip(auth.session), { startImmediately: true })
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(waiter)
+      yield* settled
+
+      assert.deepStrictEqual(events, ["RefreshFailed", "CredentialsRejected"])
+      assert.strictEqual((yield* auth.state)._tag, "Rejected")
+    }).pipe(provideAuth((_, index) => index === 0 ? Effect.fail(new ScriptedAuthority.Dropped()) : refuse(401))))
+
+  it.effect("the state, now and as it changes", () =>
+    Effect.gen(function*() {
+      const auth = yield* TenovosAuth.TenovosAuth
+      const states: Array<string> = []
+      yield* auth.changes.pipe(
+        Stream.runForEach((state) => Effect.sync(() => states.push(state._tag))),
+        Effect.forkScoped({ startImmediately: true })
+      )
+      yield* settled
+      assert.strictEqual((yield* auth.state)._tag, "SignedOut")
+      yield* auth.session
+      assert.strictEqual((yield* auth.state)._tag, "Active")
+      yield* auth.signOut
+      yield* settled
+
+      assert.deepStrictEqual(states, ["SignedOut", "Renewing", "Active", "SignedOut", "SignedOut"])
+    }).pipe(provideAuth()))
+
+  it.effect("the exchange as a span that is nobody's child, linked to those who wait", () =>
+    Effect.gen(function*() {
+      const spans: Array<Tracer.NativeSpan> = []
+      const tracer = Tracer.make({
+        span: (options) => {
+          const span = new Tracer.NativeSpan(options)
+          spans.push(span)
+          return span
+        }
+      })
+      yield* Effect.gen(function*() {
+        const auth = yield* TenovosAuth.TenovosAuth
+        yield* Effect.replicateEffect(Effect.withSpan(auth.session, "caller"), 3, { concurrency: "unbounded" })
+      }).pipe(provideAuth(), Effect.provideService(Tracer.Tracer, tracer))
+
+      const exchange = spans.find((span) => span.name === "TenovosAuth.authorize")
+      const waiting = spans.filter((span) => span.name === "TenovosAuth.session")
+      assert.isDefined(exchange)
+      assert.strictEqual(exchange.parent._tag, "None")
+      assert.strictEqual(exchange.attributes.get("tenovos.auth.outcome"), "success")
+      assert.lengthOf(waiting, 3)
+      assert.deepStrictEqual(new Set(exchange.links.map((link) => link.span)), new Set(waiting))
+      assert.deepStrictEqual(waiting.map((span) => span.attributes.get("tenovos.auth.served")), [
+        "SignedIn",
+        "SignedIn",
+        "SignedIn"
+      ])
+    }))
+
+  it.effect("metrics count exchanges by kind and outcome", () =>
+    Effect.gen(function*() {
+      yield* session
+      yield* TestClock.adjust("1 hour")
+      yield* session
+      yield* signOut
+      const counters = (yield* Metric.snapshot).filter((metric) => metric.id === "tenovos_auth_exchanges_total")
+
+      assert.deepStrictEqual(
+        new Set(counters.map(({ attributes }) => `${attributes?.["kind"]} ${attributes?.["outcome"]}`)),
+        new Set(["authorize success", "refresh success", "expire success"])
+      )
+    }).pipe(provideAuth(), Effect.provideService(Metric.MetricRegistry, new Map())))
 })
 
 describe("headers", () => {

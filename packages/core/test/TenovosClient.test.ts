@@ -3,11 +3,12 @@ import { ScriptedAuthority } from "@effect-tenovos/testing"
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import { FetchHttpClient, HttpClient, HttpClientRequest } from "effect/http"
+import { FetchHttpClient, HttpBody, HttpClient, HttpClientRequest } from "effect/http"
 import { HttpApi, HttpApiClient, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import { createServer, type IncomingHttpHeaders } from "node:http"
 import type { AddressInfo } from "node:net"
@@ -90,6 +91,33 @@ describe("TenovosClient", () => {
       assert.strictEqual((yield* lastReceived).headers["accesstoken"], "access-2")
     }).pipe(scripted))
 
+  it.effect("goes by the endpoint of the session whose headers it sends, also when a renewal changes it", () =>
+    Effect.gen(function*() {
+      const client = yield* TenovosClient.TenovosClient
+      const call = client.get("/asset/1")
+      for (let hour = 0; hour < 3; hour++) {
+        yield* call
+        yield* TestClock.adjust("59 minutes")
+        // In the advisory window: this one is served the old session, and the next one the new.
+        yield* call
+        yield* call
+      }
+
+      const received = yield* ScriptedAuthority.ScriptedAuthority.use((authority) => authority.received)
+      for (const { headers, url } of received.filter((request) => request.url.pathname === "/asset/1")) {
+        assert.strictEqual(headers["accesstoken"]?.replace("access-", ""), url.hostname.match(/\d+/)?.[0])
+      }
+    }).pipe(Effect.provide(
+      TenovosClient.layer.pipe(
+        Layer.provideMerge(TenovosAuth.layer(options)),
+        Layer.provideMerge(ScriptedAuthority.layer((request, index) =>
+          request.url.pathname.endsWith("/auth/token")
+            ? issue(`https://tenant${index}.example`, index)
+            : Effect.succeed(Response.json({}))
+        ))
+      )
+    )))
+
   for (
     const [url, own] of [
       ["https://tenant.example/other", true],
@@ -152,6 +180,135 @@ describe("TenovosClient", () => {
       yield* client.get("/asset/1")
 
       assert.strictEqual((yield* lastReceived).headers["accesstoken"], "access-0")
+    }).pipe(scripted))
+})
+
+describe("a 401", () => {
+  /** The API accepts the tokens that `accepts` does. */
+  const provideApi = (accepts: (token: string) => boolean) =>
+    Effect.provide(
+      TenovosClient.layer.pipe(
+        Layer.provideMerge(TenovosAuth.layer(options)),
+        Layer.provideMerge(ScriptedAuthority.layer((request, index) =>
+          request.url.pathname.endsWith("/auth/token")
+            ? issue("https://tenant.example/v1/", index)
+            : Effect.succeed(
+              accepts(request.headers["accesstoken"] ?? "")
+                ? Response.json({ body: request.body })
+                : Response.json({ message: "Unauthorized" }, { status: 401 })
+            )
+        ))
+      )
+    )
+
+  const paths = Effect.map(
+    ScriptedAuthority.ScriptedAuthority.use((authority) => authority.received),
+    (all) => all.map((request) => `${request.url.pathname} ${request.headers["accesstoken"] ?? ""}`.trim())
+  )
+
+  it.effect("renews the session, and sends the request once more", () =>
+    Effect.gen(function*() {
+      const client = yield* TenovosClient.TenovosClient
+      const response = yield* client.post("/search/keyword", { body: HttpBody.jsonUnsafe({ q: "autumn" }) })
+
+      assert.strictEqual(response.status, 200)
+      assert.deepStrictEqual(yield* response.json, { body: "{\"q\":\"autumn\"}" })
+      assert.deepStrictEqual(yield* paths, [
+        "/v1/auth/token",
+        "/v1/search/keyword access-0",
+        "/v1/auth/token",
+        "/v1/search/keyword access-2"
+      ])
+    }).pipe(provideApi((token) => token !== "access-0")))
+
+  it.effect("comes back when the new token is refused as well: there is one replay", () =>
+    Effect.gen(function*() {
+      const client = yield* TenovosClient.TenovosClient
+
+      assert.strictEqual((yield* client.get("/asset/1")).status, 401)
+      assert.deepStrictEqual(yield* paths, [
+        "/v1/auth/token",
+        "/v1/asset/1 access-0",
+        "/v1/auth/token",
+        "/v1/asset/1 access-2"
+      ])
+    }).pipe(provideApi(() => false)))
+
+  it.effect("causes one renewal when it comes to many at once, and none when the token was an older one", () =>
+    Effect.gen(function*() {
+      const client = yield* TenovosClient.TenovosClient
+      const auth = yield* TenovosAuth.TenovosAuth
+      const first = yield* auth.session
+      const statuses = yield* Effect.replicateEffect(
+        Effect.map(client.get("/asset/1"), (response) => response.status),
+        50,
+        { concurrency: "unbounded" }
+      )
+      yield* auth.invalidate(first)
+      yield* client.get("/asset/1")
+
+      assert.deepStrictEqual(new Set(statuses), new Set([200]))
+      assert.lengthOf((yield* paths).filter((path) => path.startsWith("/v1/auth/token")), 2)
+    }).pipe(provideApi((token) => token !== "access-0")))
+
+  it.effect("fails with NotReplayable where the body can be read once only; the next request goes through", () =>
+    Effect.gen(function*() {
+      const client = yield* TenovosClient.TenovosClient
+      const upload = client.post("/asset", {
+        body: HttpBody.stream(Stream.succeed(new TextEncoder().encode("bytes")), "application/octet-stream")
+      })
+      const error = yield* Effect.flip(upload)
+
+      assert.strictEqual(error._tag === "AuthError" && error.reason._tag, "NotReplayable")
+      assert.strictEqual((yield* upload).status, 200)
+    }).pipe(provideApi((token) => token !== "access-0")))
+
+  it.effect("is told apart from a 403, which renews nothing", () =>
+    Effect.gen(function*() {
+      const client = yield* TenovosClient.TenovosClient
+
+      assert.strictEqual((yield* client.get("/asset/1")).status, 403)
+      assert.lengthOf(yield* paths, 2)
+    }).pipe(Effect.provide(
+      TenovosClient.layer.pipe(
+        Layer.provideMerge(TenovosAuth.layer(options)),
+        Layer.provideMerge(ScriptedAuthority.layer((request, index) =>
+          request.url.pathname.endsWith("/auth/token")
+            ? issue("https://tenant.example/v1/", index)
+            : Effect.succeed(Response.json({ message: "Forbidden" }, { status: 403 }))
+        ))
+      )
+    )))
+
+  it.effect("of another origin is not ours", () =>
+    Effect.gen(function*() {
+      const client = yield* TenovosClient.TenovosClient
+
+      assert.strictEqual((yield* client.get("https://elsewhere.example/x")).status, 401)
+      assert.lengthOf(yield* paths, 2)
+    }).pipe(provideApi(() => false)))
+})
+
+describe("per request", () => {
+  it.effect("headers can be left out", () =>
+    Effect.gen(function*() {
+      const client = yield* TenovosClient.TenovosClient
+      yield* TenovosClient.withoutAuthorization(client.get("https://tenant.example/v1/public"))
+
+      assert.deepStrictEqual(secrets((yield* lastReceived).headers), none)
+      assert.lengthOf(yield* ScriptedAuthority.ScriptedAuthority.use((authority) => authority.received), 1)
+    }).pipe(scripted))
+
+  it.effect("a session can be asked for that lives on for long enough", () =>
+    Effect.gen(function*() {
+      const client = yield* TenovosClient.TenovosClient
+      yield* client.get("/asset/1")
+      yield* TestClock.adjust("30 minutes")
+      yield* client.post("/asset").pipe(TenovosClient.withMinimumLife("20 minutes"))
+      assert.strictEqual((yield* lastReceived).headers["accesstoken"], "access-0")
+
+      yield* client.post("/asset").pipe(TenovosClient.withMinimumLife("40 minutes"))
+      assert.strictEqual((yield* lastReceived).headers["accesstoken"], "access-3")
     }).pipe(scripted))
 })
 

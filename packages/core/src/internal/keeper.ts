@@ -210,6 +210,7 @@ export const make = Effect.fnUntraced(function*(
       yield* trouble(flight)
       if (!error.retryable || !flight.isWanted()) return yield* exit
       yield* Pull.catchDone(pause(error), () => exit).pipe(Effect.raceFirst(Deferred.await(flight.calledOff)))
+      if (!flight.isWanted()) return yield* exit
     }
   })
 
@@ -381,7 +382,7 @@ export const make = Effect.fnUntraced(function*(
   const sleepUntil = (instant: number): Effect.Effect<void> =>
     Effect.suspend(() => {
       const left = instant - steady()
-      return left <= 0 ? Effect.void : Effect.andThen(Effect.sleep(Math.min(left, 3_600_000)), sleepUntil(instant))
+      return left <= 0 ? Effect.void : Effect.andThen(Effect.sleep(Math.min(Math.ceil(left), 3_600_000)), sleepUntil(instant))
     })
 
   if (policy.keepFresh) yield* Effect.forkScoped(keepFresh)

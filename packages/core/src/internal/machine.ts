@@ -76,13 +76,14 @@ export type Decision =
 export const decide = ({ held, phase, rejected }: State, now: number, demand: Demand): Decision => {
   if (phase._tag === "SigningOut") return { _tag: "WaitForSignOut" }
   const asked = demand.force !== true && held !== undefined ? held : undefined
-  if (asked !== undefined && now < wantedUntil(asked, demand)) {
+  if (asked !== undefined && suffices(asked, now, demand)) {
     const resting = rejected !== undefined || phase._tag === "Resting" && now < phase.until
+    const renewing = phase._tag === "Renewing"
     return {
       _tag: "Serve",
       held: asked,
-      reason: resting ? "Stale" : phase._tag === "Renewing" ? "Renewing" : "Cached",
-      start: !resting && phase._tag !== "Renewing" && now >= asked.advisoryAt
+      reason: resting || renewing && phase.troubled ? "Stale" : renewing ? "Renewing" : "Cached",
+      start: !resting && !renewing && now >= asked.advisoryAt
     }
   }
   // While the access token lives, a renewal that fails troubles nobody who did not ask for more.
@@ -97,13 +98,13 @@ export const decide = ({ held, phase, rejected }: State, now: number, demand: De
 }
 
 /**
- * Until when a session serves a demand. One for more than three quarters of a token's life counts as three quarters, or
- * it would be renewed without end.
+ * Whether a session meets a demand. One for more than three quarters of a token's life counts as three quarters, or it
+ * would be renewed without end.
  */
-const wantedUntil = (held: Held, { minimumLife }: Demand): number =>
+const suffices = (held: Held, now: number, { minimumLife }: Demand): boolean =>
   minimumLife === undefined
-    ? held.mandatoryAt
-    : held.expiresAt - Math.min(minimumLife, (held.expiresAt - held.acquiredAt) * 0.75)
+    ? now < held.mandatoryAt
+    : now <= held.expiresAt - Math.min(minimumLife, (held.expiresAt - held.acquiredAt) * 0.75)
 
 /** When the next renewal may begin without anybody asking, if there is one to wait for. */
 export const dueAt = ({ held, phase, rejected }: State): number | undefined =>
