@@ -173,6 +173,54 @@ describe("no secret shows", () => {
       params
     ))
 
+  it("in errors, where one secret begins with another, or is a part of it", () =>
+    fc.assert(
+      fc.asyncProperty(Arbitraries.credentials, fc.nat(40), fc.nat(40), (credentials, from, length) =>
+        run(Effect.gen(function*() {
+          const whole = Redacted.value(credentials.password)
+          const part = whole.slice(from % whole.length).slice(0, length + 1)
+          fc.pre(!/\s/.test(part))
+          const echo: ScriptedAuthority.Script = () =>
+            Effect.succeed(Response.json({ status: "error", message: `${part} ${whole} ${part}` }, { status: 400 }))
+          const error = yield* Effect.flip(TenovosAuth.TenovosAuth.use((auth) =>
+            auth.session
+          )).pipe(Effect.provide(
+            TenovosAuth.layer({ ...credentials, apiKey: Redacted.make(part) }).pipe(
+              Layer.provide(ScriptedAuthority.layer(echo))
+            )
+          ))
+
+          assert.strictEqual(error.reason.message, "<redacted> <redacted> <redacted>")
+        }))),
+      params
+    ))
+
+  it("in headers that a program copied, as long as it prints them where the layer reaches", () =>
+    run(Effect.gen(function*() {
+      const { exit, lines } = yield* observed(
+        Effect.gen(function*() {
+          const client = yield* HttpClient.HttpClient
+          const headers = yield* TenovosAuth.TenovosAuth.use((auth) => auth.headers)
+          const response = yield* client.get("https://tenant.example", { headers: { ...headers } })
+          yield* Effect.log(response.request, response.request.headers)
+        }).pipe(Effect.provide(
+          TenovosAuth.layer({ apiKey: Redacted.make("canary-key"), username: "ada", password: Redacted.make("p") })
+            .pipe(
+              Layer.provideMerge(
+                ScriptedAuthority.layer(() =>
+                  Effect.succeed(
+                    Response.json({ session: { accessToken: "canary-access", authorization: "canary-id" } })
+                  )
+                )
+              )
+            )
+        ))
+      )
+
+      assert.isTrue(Exit.isSuccess(exit))
+      assertHidden(["canary-key", "canary-access", "canary-id"], lines)
+    })))
+
   it("in the requests to the authority, where a program taps its client", () =>
     fc.assert(
       fc.asyncProperty(Arbitraries.credentials, Arbitraries.session, (credentials, session) =>

@@ -231,6 +231,20 @@ describe("authorize", () => {
       ["a downgrade", json({ ...answer, endpointUrl: "http://tenant.example" }), 200, "endpointUrl", "an https URL"],
       ["a refusal by somebody else", text("<html>", { status: 401 }), 401, "", "an answer of the API"],
       ["a refusal without a message", json({ error: "no" }, { status: 400 }), 400, "", "an answer of the API"],
+      [
+        "a loud downgrade",
+        json({ ...answer, endpointUrl: "HTTP://tenant.example" }),
+        200,
+        "endpointUrl",
+        "an https URL"
+      ],
+      [
+        "a hidden downgrade",
+        json({ ...answer, endpointUrl: " http://tenant.example" }),
+        200,
+        "endpointUrl",
+        "an https URL"
+      ],
       ["a page of somebody else", text("not here", { status: 404 }), 404, "", "an answer of the API"],
       ["a redirect", text("", { status: 302, headers: { location: "/x" } }), 302, "", "an answer of the API"]
     ] as const

@@ -382,7 +382,9 @@ export const make = Effect.fnUntraced(function*(
   const sleepUntil = (instant: number): Effect.Effect<void> =>
     Effect.suspend(() => {
       const left = instant - steady()
-      return left <= 0 ? Effect.void : Effect.andThen(Effect.sleep(Math.min(Math.ceil(left), 3_600_000)), sleepUntil(instant))
+      return left <= 0
+        ? Effect.void
+        : Effect.andThen(Effect.sleep(Math.min(Math.ceil(left), 3_600_000)), sleepUntil(instant))
     })
 
   if (policy.keepFresh) yield* Effect.forkScoped(keepFresh)
