@@ -255,8 +255,10 @@ it.effect("does not let a caller hang that comes after the layer has closed", ()
     const late = yield* Effect.forkChild(Effect.provideContext(accessToken, context), { startImmediately: true })
     const error = yield* Effect.flip(Fiber.join(late))
     assert.strictEqual(error.reason._tag, "SessionExpired")
-    const later = yield* Effect.flip(Effect.provideContext(accessToken, context))
-    assert.strictEqual(later.reason._tag, "SessionExpired")
+    for (const use of [accessToken, signOut, accessToken, signOut]) {
+      const later = yield* Effect.flip(Effect.provideContext(use, context))
+      assert.strictEqual(later.reason._tag, "SessionExpired")
+    }
   }))
 
 describe("signOut", () => {

@@ -3,31 +3,21 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import type * as Tracer from "effect/Tracer"
 import type { AuthError } from "../AuthError.ts"
 import { AuthEvent, SignOut } from "../AuthEvent.ts"
 import type { Credentials } from "../Credentials.ts"
 import { isRefreshable, remaining, Session } from "../Session.ts"
 import type { SessionStore, Stored } from "../SessionStore.ts"
 import type { TokenEndpoint } from "../TokenEndpoint.ts"
+import type { Flight } from "./flight.ts"
 import * as metrics from "./metrics.ts"
 
 /** What an attempt comes to, when it does not fail. */
 export type Outcome =
   | { readonly _tag: "Adopted" | "Refreshed" | "SignedIn"; readonly session: Session }
   | { readonly _tag: "Refused"; readonly error: AuthError }
-  /** A sign-out was faster. The session that came too late is still to be ended, if there is one. */
-  | { readonly _tag: "SignedOut"; readonly orphan: Option.Option<Session> }
-
-/** The exchange as those see it who wait for it. */
-export interface Watch {
-  /** Whether its session is still wanted: nobody has signed out. */
-  readonly isWanted: () => boolean
-  /** The spans of those who wait. */
-  readonly waiting: ReadonlyArray<Tracer.AnySpan>
-  /** The span of the call to the authority. */
-  span: Tracer.Span | undefined
-}
+  /** A sign-out was faster. A session that came too late is still to be ended. */
+  | { readonly _tag: "SignedOut"; readonly orphan?: Session }
 
 export const make = ({ credentials, endpoint, publish, store }: {
   readonly credentials: Credentials
@@ -36,7 +26,7 @@ export const make = ({ credentials, endpoint, publish, store }: {
   readonly store: SessionStore["Service"]
 }): {
   /** One way down the ladder: adopt, refresh, sign in. The store is written before anybody sees the session. */
-  readonly attempt: (watch: Watch, held: Session | undefined) => Effect.Effect<Outcome, AuthError>
+  readonly attempt: (flight: Flight, held: Session | undefined) => Effect.Effect<Outcome, AuthError>
   /** Ends the newest session there is, and clears the store. */
   readonly end: (latest: Option.Option<Session>) => Effect.Effect<SignOut>
 } => {
@@ -54,14 +44,14 @@ export const make = ({ credentials, endpoint, publish, store }: {
   /** A span of its own: the call may outlive each of those who wait, and so is nobody's child. */
   const call = <A>(
     kind: "authorize" | "refresh" | "expire",
-    watch: Watch | undefined,
+    flight: Flight | undefined,
     effect: Effect.Effect<A, AuthError>
   ): Effect.Effect<A, AuthError> =>
     Effect.useSpan(
       `TenovosAuth.${kind}`,
-      { root: true, links: watch?.waiting.map((span) => ({ span, attributes: {} })) ?? [] },
+      { root: true, links: flight?.waiting.map((span) => ({ span, attributes: {} })) ?? [] },
       (span) => {
-        if (watch !== undefined) watch.span = span
+        if (flight !== undefined) flight.span = span
         return effect.pipe(
           Effect.withParentSpan(span),
           metrics.measured(kind),
@@ -80,20 +70,20 @@ export const make = ({ credentials, endpoint, publish, store }: {
       }
     )
 
-  const signIn = (watch: Watch): Effect.Effect<Outcome, AuthError> =>
-    call("authorize", watch, endpoint.authorize(credentials)).pipe(
+  const signIn = (flight: Flight): Effect.Effect<Outcome, AuthError> =>
+    call("authorize", flight, endpoint.authorize(credentials)).pipe(
       Effect.map((session): Outcome => ({ _tag: "SignedIn", session })),
       Effect.catchIf(isRefusal, (error) => Effect.succeed<Outcome>({ _tag: "Refused", error }))
     )
 
-  const refreshOrSignIn = (watch: Watch, session: Session): Effect.Effect<Outcome, AuthError> =>
-    call("refresh", watch, endpoint.refresh(session)).pipe(
+  const refreshOrSignIn = (flight: Flight, session: Session): Effect.Effect<Outcome, AuthError> =>
+    call("refresh", flight, endpoint.refresh(session)).pipe(
       Effect.map((session): Outcome => ({ _tag: "Refreshed", session })),
-      Effect.catchIf(isRefusal, () => signIn(watch))
+      Effect.catchIf(isRefusal, () => signIn(flight))
     )
 
   // From the answer to the store nothing may come between: the refresh token before it may be spent.
-  const attempt = (watch: Watch, held: Session | undefined) =>
+  const attempt = (flight: Flight, held: Session | undefined) =>
     leased(Effect.uninterruptibleMask((restore) =>
       Effect.gen(function*(): Effect.fn.Return<Outcome, AuthError> {
         const now = yield* DateTime.now
@@ -104,21 +94,21 @@ export const make = ({ credentials, endpoint, publish, store }: {
         if (Option.isSome(renewed)) return { _tag: "Adopted", session: renewed.value }
 
         const answer = yield* restore(Option.match(Option.filter(latest.session, isRefreshable(now)), {
-          onNone: () => signIn(watch),
-          onSome: (session) => refreshOrSignIn(watch, session)
+          onNone: () => signIn(flight),
+          onSome: (session) => refreshOrSignIn(flight, session)
         }))
         if (answer._tag === "Refused" || answer._tag === "SignedOut") return answer
 
         const session = new Session({ ...answer.session, generation: latest.generation + 1 })
-        if (!watch.isWanted()) return { _tag: "SignedOut", orphan: Option.some(session) }
+        if (!flight.isWanted()) return { _tag: "SignedOut", orphan: session }
         // What can't be stored is served all the same: it exists nowhere else.
         if (yield* inReach(store.commit(session, stored.generation), true)) return { _tag: answer._tag, session }
 
         // Somebody was faster. A newer session is as good; without one, that was a sign-out, and it wins.
         const winner = Option.filter((yield* inReach(store.read, stored)).session, lives(now))
         if (Option.isSome(winner)) return { _tag: "Adopted", session: winner.value }
-        yield* Effect.ignore(call("expire", watch, endpoint.expire(session)))
-        return { _tag: "SignedOut", orphan: Option.none() }
+        yield* Effect.ignore(call("expire", flight, endpoint.expire(session)))
+        return { _tag: "SignedOut" }
       })
     ))
 

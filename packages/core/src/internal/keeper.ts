@@ -15,7 +15,6 @@ import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type * as Tracer from "effect/Tracer"
 import type { Reason } from "../AuthError.ts"
 import { AuthError, CredentialsRejected, SessionExpired } from "../AuthError.ts"
 import { AuthEvent, SignOut } from "../AuthEvent.ts"
@@ -26,28 +25,16 @@ import { SessionStore } from "../SessionStore.ts"
 import type { AuthState, Demand, Served, TenovosAuth } from "../TenovosAuth.ts"
 import { TokenEndpoint } from "../TokenEndpoint.ts"
 import * as exchange from "./exchange.ts"
+import * as flights from "./flight.ts"
 import * as machine from "./machine.ts"
 import * as metrics from "./metrics.ts"
 import { secretHeaders } from "./secrecy.ts"
 import { makeSteady } from "./steady.ts"
 
-/** One exchange, and those who wait for it. */
-interface Flight extends exchange.Watch {
-  /** Done when it has ended, or when an attempt has failed and the session at hand still lives. */
-  readonly trouble: Deferred.Deferred<Served, AuthError>
-  /** Done when it has ended. */
-  readonly end: Deferred.Deferred<Served, AuthError>
-  /** Done when a sign-out no longer wants it. */
-  readonly calledOff: Deferred.Deferred<void>
-  /** Done when nothing of it runs any more; with its session, if that came too late for a sign-out. */
-  readonly landed: Deferred.Deferred<Option.Option<Session>>
-  readonly waiting: Array<Tracer.AnySpan>
-}
-
 /** All that the keeper remembers. The life of the session is the machine's; the rest is how to reach who waits. */
 interface Memory {
   readonly life: machine.State
-  readonly flight: Flight | undefined
+  readonly flight: flights.Flight | undefined
   readonly signOut: Deferred.Deferred<SignOut, AuthError> | undefined
 }
 
@@ -76,8 +63,7 @@ export const make = Effect.fnUntraced(function*(
   const memory = yield* Ref.make<Memory>({ life: machine.initial(unsendable), flight: undefined, signOut: undefined })
   yield* PubSub.publish(changes, view(machine.initial(unsendable)))
 
-  // The way of most callers: while the clock stands in a span of at most a second, for which all has been looked at,
-  // there is nothing to decide.
+  // The way of most callers: in a span of at most a second, for which all has been looked at, nothing is to be decided.
   let trusted: Trusted | undefined
 
   const publish = (event: AuthEvent) => PubSub.publish(events, event)
@@ -87,14 +73,18 @@ export const make = Effect.fnUntraced(function*(
   /** Changes what is remembered, at once, and tells who watches. */
   const change = <A>(f: (memory: Memory) => readonly [A, Memory]): Effect.Effect<A> =>
     Effect.flatten(Ref.modify(memory, (before) => {
-      const [result, after] = f(before)
       trusted = undefined
+      const [result, after] = f(before)
       const told = after.life === before.life ? Effect.void : PubSub.publish(changes, view(after.life))
       return [Effect.as(told, result), after]
     }))
 
   const transition = (f: (state: machine.State) => machine.State): Effect.Effect<void> =>
     change((memory) => [undefined, { ...memory, life: f(memory.life) }])
+
+  /** The exchange is over; who it was for is forgotten with it. */
+  const conclude = (f: (state: machine.State) => machine.State): Effect.Effect<void> =>
+    change((memory) => [undefined, { ...memory, life: f(memory.life), flight: undefined }])
 
   // ---------------------------------------------------------------------------
   // Serving
@@ -106,31 +96,27 @@ export const make = Effect.fnUntraced(function*(
         change((before) => {
           const now = steady()
           const decision = machine.decide(before.life, now, demand)
-          const starts = "start" in decision && decision.start
-          const after = starts
-            ? { ...before, life: machine.started(before.life), flight: makeFlight(isWanted) }
-            : before
-          return [{ decision, now, memory: after, starts }, after] as const
+          if ("start" in decision && decision.start) {
+            const started = { ...before, life: machine.started(before.life), flight: flights.make(isWanted) }
+            return [{ decision, memory: started, launched: launch(started.flight, before.life.held) }, started] as const
+          }
+          if (decision._tag === "Serve" && decision.reason === "Cached" && demand.minimumLife === undefined) {
+            trusted = trust(decision.held, clock.currentTimeMillisUnsafe(), now)
+          }
+          return [{ decision, memory: before, launched: Effect.void }, before] as const
         }),
-        ({ decision, memory: { flight, life, signOut }, now, starts }) => {
-          const started = starts && flight !== undefined ? launch(flight, life.held) : Effect.void
+        ({ decision, launched, memory: { flight, signOut } }) => {
           switch (decision._tag) {
             case "Serve":
-              return Effect.andThen(
-                started,
-                Effect.as(served(decision.held, decision.reason, demand, now), {
-                  session: decision.held.session,
-                  headers: decision.held.headers,
-                  reason: decision.reason
-                })
+              return launched.pipe(
+                Effect.andThen(decision.reason === "Stale" ? Metric.update(metrics.staleServed, 1) : Effect.void),
+                Effect.as(servedFrom(decision.held, decision.reason))
               )
             case "Wait":
-              return Effect.andThen(started, flight === undefined ? serve(demand) : wait(flight, decision, restore))
+              return Effect.andThen(launched, flight === undefined ? serve(demand) : wait(flight, decision, restore))
             case "WaitForSignOut":
               return restore(
-                signOut === undefined
-                  ? serve(demand)
-                  : Effect.andThen(Effect.exit(Deferred.await(signOut)), serve(demand))
+                Effect.andThen(signOut === undefined ? Effect.void : Deferred.await(signOut), serve(demand))
               )
             case "Fail":
               return Effect.fail(decision.error)
@@ -139,23 +125,13 @@ export const make = Effect.fnUntraced(function*(
       )
     )
 
-  const served = (held: machine.Held, reason: Served["reason"], demand: machine.Demand, now: number) =>
-    Effect.suspend(() => {
-      if (reason === "Cached" && demand.minimumLife === undefined) {
-        trusted = trust(held, clock.currentTimeMillisUnsafe(), now)
-      }
-      return reason === "Stale" ? Metric.update(metrics.staleServed, 1) : Effect.void
-    })
-
   const wait = (
-    flight: Flight,
+    flight: flights.Flight,
     { orTrouble }: { readonly orTrouble: boolean },
     restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   ): Effect.Effect<Served, AuthError> =>
     Effect.useSpan("TenovosAuth.session", (span) => {
-      // The exchange is nobody's child: it may outlive each of those who wait.
-      flight.waiting.push(span)
-      flight.span?.addLinks([{ span, attributes: {} }])
+      flights.link(flight, span)
       return Metric.modify(metrics.waiters, 1).pipe(
         Effect.andThen(restore(Deferred.await(orTrouble ? flight.trouble : flight.end))),
         Effect.tap(({ reason }) => Effect.sync(() => span.attribute("tenovos.auth.served", reason))),
@@ -181,7 +157,7 @@ export const make = Effect.fnUntraced(function*(
   // ---------------------------------------------------------------------------
 
   /** Runs the exchange in the layer's scope and context, not in those of the caller to whom it fell. */
-  const launch = (flight: Flight, held: machine.Held | undefined) =>
+  const launch = (flight: flights.Flight, held: machine.Held | undefined) =>
     renew(flight, held).pipe(
       Effect.onExit((exit) => settle(flight, exit)),
       Effect.updateContext<never, never>(() => context),
@@ -189,16 +165,15 @@ export const make = Effect.fnUntraced(function*(
       // An observer also hears of a fiber that a closed scope never let begin.
       Effect.map((fiber) =>
         fiber.addObserver(() => {
-          Deferred.doneUnsafe(flight.trouble, over)
-          Deferred.doneUnsafe(flight.end, over)
-          Deferred.doneUnsafe(flight.landed, Effect.succeedNone)
+          flights.answer(flight, over)
+          Deferred.doneUnsafe(flight.landed, Effect.undefined)
         })
       )
     )
 
   /** Attempts, as often as the policy says. Whatever it says, what was refused is not tried again. */
   const renew = Effect.fnUntraced(function*(
-    flight: Flight,
+    flight: flights.Flight,
     held: machine.Held | undefined
   ): Effect.fn.Return<exchange.Outcome, AuthError> {
     const pause = yield* Schedule.toStepWithSleep(policy.retry)
@@ -215,23 +190,19 @@ export const make = Effect.fnUntraced(function*(
   })
 
   /** An attempt has failed: who can do with the session at hand need not wait any longer. */
-  const trouble = (flight: Flight) =>
+  const trouble = (flight: flights.Flight) =>
     Effect.andThen(
       transition(machine.troubled),
       Effect.suspend(() => {
         const { held } = Ref.getUnsafe(memory).life
         return held === undefined || steady() >= held.expiresAt
           ? Effect.void
-          : Deferred.succeed<Served, AuthError>(flight.trouble, {
-            session: held.session,
-            headers: held.headers,
-            reason: "Stale"
-          })
+          : Deferred.succeed(flight.trouble, servedFrom(held, "Stale"))
       })
     )
 
   /** The exchange has ended. What it brought is remembered before anybody hears of it. */
-  const settle = Effect.fnUntraced(function*(flight: Flight, exit: Exit.Exit<exchange.Outcome, AuthError>) {
+  const settle = Effect.fnUntraced(function*(flight: flights.Flight, exit: Exit.Exit<exchange.Outcome, AuthError>) {
     const outcome = Exit.isSuccess(exit) ? exit.value : undefined
     switch (outcome?._tag) {
       case "Adopted":
@@ -239,43 +210,30 @@ export const make = Effect.fnUntraced(function*(
       case "SignedIn": {
         failures = 0
         const held = yield* take(outcome.session)
-        yield* transition((state) => machine.renewed(state, held))
+        yield* conclude((state) => machine.renewed(state, held))
         yield* publish(AuthEvent[outcome._tag]({ session: outcome.session }))
         yield* noticeRefreshToken(outcome.session)
-        return yield* land(
-          flight,
-          Effect.succeed({ session: held.session, headers: held.headers, reason: outcome._tag })
-        )
+        return flights.answer(flight, Effect.succeed(servedFrom(held, outcome._tag)))
       }
       case "Refused": {
         const error = errorOf(new CredentialsRejected({ message: outcome.error.reason.message }))
-        yield* transition((state) => machine.rejected(state, error))
+        yield* conclude((state) => machine.rejected(state, error))
         yield* publish(AuthEvent.CredentialsRejected({ error }))
-        return yield* land(flight, Effect.fail(outcome.error))
+        return flights.answer(flight, Effect.fail(outcome.error))
       }
       case "SignedOut": {
-        yield* transition(machine.signedOutElsewhere)
-        return yield* land(flight, over, outcome.orphan)
+        yield* conclude(machine.signedOutElsewhere)
+        Deferred.doneUnsafe(flight.landed, Effect.succeed(outcome.orphan))
+        return flights.answer(flight, over)
       }
       case undefined: {
         const error = Option.getOrElse(Exit.findErrorOption(exit), () => errorOf(new SessionExpired()))
         const until = steady() + rest(error)
-        yield* transition((state) => machine.failed(state, until, error))
-        return yield* land(flight, Effect.fail(error))
+        yield* conclude((state) => machine.failed(state, until, error))
+        return flights.answer(flight, Effect.fail(error))
       }
     }
   })
-
-  const land = (
-    flight: Flight,
-    result: Effect.Effect<Served, AuthError>,
-    orphan: Option.Option<Session> = Option.none()
-  ) =>
-    Effect.sync(() => {
-      Deferred.doneUnsafe(flight.trouble, result)
-      Deferred.doneUnsafe(flight.end, result)
-      Deferred.doneUnsafe(flight.landed, Effect.succeed(orphan))
-    })
 
   let failures = 0
 
@@ -350,14 +308,12 @@ export const make = Effect.fnUntraced(function*(
       Effect.map((fiber) => fiber.addObserver((exit) => Deferred.doneUnsafe(done, Exit.isSuccess(exit) ? exit : over)))
     )
 
-  const endSession = Effect.fnUntraced(function*(flight: Flight | undefined, session: Session | undefined) {
+  const endSession = Effect.fnUntraced(function*(flight: flights.Flight | undefined, session: Session | undefined) {
     if (flight === undefined) return yield* exchanges.end(Option.fromNullishOr(session))
-    Deferred.doneUnsafe(flight.trouble, over)
-    Deferred.doneUnsafe(flight.end, over)
+    flights.answer(flight, over)
     Deferred.doneUnsafe(flight.calledOff, Effect.void)
     // What is on its way can't be called back. Its session, if it brings one, is the newest.
-    const orphan = yield* Deferred.await(flight.landed)
-    return yield* exchanges.end(Option.orElse(orphan, () => Option.fromNullishOr(session)))
+    return yield* exchanges.end(Option.fromNullishOr((yield* Deferred.await(flight.landed)) ?? session))
   })
 
   // ---------------------------------------------------------------------------
@@ -408,14 +364,10 @@ const toMachine = ({ forceRefresh, minimumLife }: Demand): machine.Demand => ({
   minimumLife: minimumLife === undefined ? undefined : Duration.toMillis(Duration.fromInputUnsafe(minimumLife))
 })
 
-const makeFlight = (isWanted: () => boolean): Flight => ({
-  trouble: Deferred.makeUnsafe(),
-  end: Deferred.makeUnsafe(),
-  calledOff: Deferred.makeUnsafe(),
-  landed: Deferred.makeUnsafe(),
-  isWanted,
-  waiting: [],
-  span: undefined
+const servedFrom = ({ headers, session }: machine.Held, reason: Served["reason"]): Served => ({
+  session,
+  headers,
+  reason
 })
 
 /** A span of wall-clock time in which a session may be served without a second look. */

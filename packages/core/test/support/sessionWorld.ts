@@ -1,0 +1,474 @@
+import { AuthError, RefreshPolicy, SessionStore, TenovosAuth, TenovosClient } from "@effect-tenovos/core"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import * as Stream from "effect/Stream"
+import { TestClock } from "effect/testing"
+import { type AuthoritySettings, epoch, ModelAuthority, origin, password, type Token } from "./modelAuthority.ts"
+
+// A client, its clock, its store and its authority, in virtual time. Nothing here is random: a program that fails is
+// replayed by its seed.
+
+export interface Settings extends AuthoritySettings {
+  readonly policy: keyof typeof policies
+  /** What the client's clock is ahead at first, in milliseconds. */
+  readonly skew: number
+  readonly seed: number
+}
+
+export const policies = {
+  standard: RefreshPolicy.standard,
+  serverless: RefreshPolicy.serverless,
+  batch: RefreshPolicy.batch,
+  /** A schedule that gives up at once, so that all pauses are those of the keeper. */
+  "no retry": RefreshPolicy.standard.pipe(RefreshPolicy.withRetry(Schedule.recurs(0)))
+}
+
+export type CallKind =
+  | { readonly _tag: "session" | "accessToken" | "headers" | "force" }
+  | { readonly _tag: "minimum"; readonly life: number }
+  | { readonly _tag: "get" | "post" | "stream" | "away" | "foreign" }
+
+interface Call {
+  readonly kind: CallKind
+  readonly startedAt: number
+  readonly fiber: Fiber.Fiber<unknown, unknown>
+}
+
+export type StoreOperation = "read" | "commit" | "clear" | "lease"
+
+/** Background work comes as far as it can without time. */
+export const settle = Effect.replicateEffect(Effect.yieldNow, 12, { discard: true })
+
+const signOutPatience = 120_000
+
+export class SessionWorld {
+  readonly authority: ModelAuthority
+  readonly clock: Clock.Clock
+  readonly store: SessionStore.SessionStore["Service"]
+  readonly pending = new Set<Call>()
+  /** Sleepers of the client. */
+  sleepers = 0
+  skew: number
+  storeDelay = 0
+  readonly storeFails = new Set<StoreOperation>()
+  /** Whether what the store has can't be told from what the client knows. */
+  storeWasSick = false
+  storeBusy = 0
+  leases = 0
+  signingOut = 0
+  stored: SessionStore.Stored = { generation: 0, session: Option.none() }
+  private readonly committed = new Set<string>()
+  private layer: {
+    readonly scope: Scope.Closeable
+    readonly context: Context.Context<TenovosAuth.TenovosAuth | TenovosClient.TenovosClient>
+  } | undefined
+  private nextId = 0
+
+  readonly settings: Settings
+  readonly testClock: TestClock.TestClock
+  readonly scope: Scope.Scope
+
+  constructor(settings: Settings, testClock: TestClock.TestClock, scope: Scope.Scope) {
+    this.settings = settings
+    this.testClock = testClock
+    this.scope = scope
+    this.skew = settings.skew
+    this.authority = new ModelAuthority(settings, () => epoch + testClock.currentTimeMillisUnsafe())
+    this.authority.advisoryWindow = Duration.toMillis(policies[settings.policy].advisoryWindow)
+    if (settings.policy === "no retry") {
+      this.authority.leastPause = (failure) => Math.min(30_000, 1000 * 2 ** failure)
+    } else {
+      this.authority.mostAttempts = (elapsed) => 2 + fastestAttempts(elapsed + 30_000)
+    }
+    const wall = () => Math.floor(epoch + testClock.currentTimeMillisUnsafe() + this.skew)
+    const nanos = () => BigInt(wall()) * 1_000_000n
+    // Like the real one: the wall clock may be set, in nanoseconds as well, and only the monotonic one may not.
+    this.clock = {
+      currentTimeMillisUnsafe: wall,
+      currentTimeMillis: Effect.sync(wall),
+      currentTimeNanosUnsafe: nanos,
+      currentTimeNanos: Effect.sync(nanos),
+      monotonicTimeNanosUnsafe: () => testClock.monotonicTimeNanosUnsafe(),
+      monotonicTimeNanos: testClock.monotonicTimeNanos,
+      sleep: (duration) =>
+        Effect.acquireUseRelease(
+          Effect.sync(() => this.sleepers++),
+          () => testClock.sleep(duration),
+          () => Effect.sync(() => this.sleepers--)
+        )
+    }
+    this.store = this.makeStore()
+  }
+
+  now(): number {
+    return this.authority.now()
+  }
+
+  // ---------------------------------------------------------------------------
+  // The store
+  // ---------------------------------------------------------------------------
+
+  private makeStore(): SessionStore.SessionStore["Service"] {
+    const lease = Semaphore.makeUnsafe(1)
+    const operation = <A>(name: StoreOperation, f: () => A): Effect.Effect<A, AuthError.AuthError> =>
+      Effect.suspend(() => {
+        this.storeBusy++
+        return (this.storeDelay === 0 ? Effect.void : Effect.sleep(this.storeDelay)).pipe(
+          Effect.andThen(Effect.suspend(() => {
+            if (!this.storeFails.has(name)) return Effect.sync(f)
+            this.storeWasSick = true
+            return Effect.fail(new AuthError.AuthError({ reason: new AuthError.StoreFailure({ operation: name }) }))
+          })),
+          Effect.ensuring(Effect.sync(() => {
+            this.storeBusy--
+          }))
+        )
+      })
+    return SessionStore.SessionStore.of({
+      read: operation("read", () => this.stored),
+      commit: (session, expected) => {
+        // Tried is as good as done here: whoever can't write serves from memory.
+        const name = Redacted.value(session.accessToken)
+        this.authority.unstored.delete(name)
+        this.committed.add(name)
+        return operation("commit", () => {
+          if (this.stored.generation !== expected || session.generation <= expected) return false
+          this.stored = { generation: session.generation, session: Option.some(session) }
+          return true
+        })
+      },
+      clear: (generation) =>
+        operation("clear", () => {
+          if (this.stored.generation !== generation) return false
+          this.stored = { generation: generation + 1, session: Option.none() }
+          return true
+        }),
+      withLease: (effect) =>
+        Effect.andThen(
+          operation("lease", () => {}),
+          lease.withPermit(Effect.acquireUseRelease(
+            Effect.sync(() => this.leases++),
+            () => effect,
+            () => Effect.sync(() => this.leases--)
+          ))
+        )
+    })
+  }
+
+  // ---------------------------------------------------------------------------
+  // The client
+  // ---------------------------------------------------------------------------
+
+  readonly open: Effect.Effect<void> = Effect.suspend(() => {
+    const scope = Scope.makeUnsafe()
+    this.storeWasSick = this.storeFails.size > 0
+    this.authority.opened(
+      Option.getOrUndefined(Option.flatMapNullishOr(this.stored.session, (session) => session.refreshToken))?.pipe(
+        Redacted.value
+      )
+    )
+    return TenovosClient.layer.pipe(
+      Layer.provideMerge(TenovosAuth.layer({
+        endpointUrl: `${origin}/v1`,
+        apiKey: Redacted.make("key"),
+        username: "ada",
+        password: Redacted.make(password),
+        policy: policies[this.settings.policy]
+      }, Layer.succeed(SessionStore.SessionStore, this.store))),
+      Layer.provide(Layer.succeed(HttpClient.HttpClient, this.authority.client)),
+      Layer.buildWithScope(scope),
+      Effect.provideService(Clock.Clock, this.clock),
+      Random.withSeed(this.settings.seed),
+      Effect.tap((context) =>
+        Effect.sync(() => {
+          this.layer = { scope, context }
+        })
+      ),
+      Effect.andThen(settle)
+    )
+  })
+
+  readonly close: Effect.Effect<void> = Effect.suspend(() => {
+    const { layer } = this
+    this.layer = undefined
+    this.authority.closing = true
+    return layer === undefined ? Effect.void : Effect.andThen(Scope.close(layer.scope, Exit.void), settle)
+  })
+
+  private get context() {
+    if (this.layer === undefined) throw new Error("the layer is closed")
+    return this.layer.context
+  }
+
+  private get auth() {
+    return Context.get(this.context, TenovosAuth.TenovosAuth)
+  }
+
+  /** The token of the session that the client has in hand. */
+  readonly held: Effect.Effect<Token | undefined> = Effect.suspend(() =>
+    Effect.map(this.auth.state, (state) =>
+      "session" in state && state.session !== undefined
+        ? this.authority.tokens.get(Redacted.value(state.session.accessToken))
+        : undefined)
+  )
+
+  /** Begins a call. What it comes to is judged when it ends. */
+  readonly call = (kind: CallKind): Effect.Effect<Call> =>
+    Effect.flatMap(this.held, (held) => {
+      const id = `${++this.nextId}`
+      const startedAt = this.now()
+      const { era, layer } = this.authority
+      if (kind._tag === "force" || kind._tag === "minimum") this.authority.demanded = true
+      const atOnce = isPlain(kind) && this.signingOut === 0 && held !== undefined &&
+        this.authority.leastLife(held) > this.mandatoryWindow
+      let call: Call | undefined
+      let over = false
+      return this.effect(kind, id).pipe(
+        Effect.provideService(Clock.Clock, this.clock),
+        Effect.onExit((exit) =>
+          Effect.flatMap(
+            this.layer === undefined || layer !== this.authority.layer ? Effect.succeed(undefined) : this.held,
+            (held) =>
+              Effect.sync(() => {
+                over = true
+                if (call !== undefined) this.pending.delete(call)
+                if (Exit.hasInterrupts(exit) || layer !== this.authority.layer || this.layer === undefined) return
+                this.judge(kind, id, exit, { era, held, startedAt, atOnce })
+              })
+          )
+        ),
+        Effect.forkIn(this.scope, { startImmediately: true }),
+        Effect.map((fiber) => {
+          call = { kind, startedAt, fiber }
+          if (!over) this.pending.add(call)
+          return call
+        }),
+        Effect.tap(() =>
+          atOnce
+            ? Effect.andThen(
+              settle,
+              Effect.sync(() => {
+                if (!over) this.authority.violate(4, `${show(kind)} waits although ${held?.name} is good`)
+              })
+            )
+            : Effect.void
+        )
+      )
+    })
+
+  private get mandatoryWindow(): number {
+    const { mandatoryWindow } = policies[this.settings.policy]
+    return Math.min(this.settings.life / 4, Duration.toMillis(mandatoryWindow))
+  }
+
+  private effect(kind: CallKind, id: string): Effect.Effect<unknown, unknown> {
+    const client = Context.get(this.context, TenovosClient.TenovosClient)
+    const request = (method: "GET" | "POST", url: string) =>
+      HttpClientRequest.make(method)(url, { headers: { "x-id": id } })
+    switch (kind._tag) {
+      case "session":
+      case "accessToken":
+      case "headers":
+        return this.auth[kind._tag]
+      case "force":
+        return this.auth.sessionWith({ forceRefresh: true })
+      case "minimum":
+        return this.auth.sessionWith({ minimumLife: kind.life })
+      case "get":
+        return client.execute(request("GET", "/asset"))
+      case "away":
+        return client.execute(request("GET", "/away"))
+      case "foreign":
+        return client.execute(request("GET", "https://elsewhere.example/x"))
+      case "post":
+        return client.execute(HttpClientRequest.bodyText(request("POST", "/asset"), "body"))
+      case "stream":
+        return client.execute(HttpClientRequest.bodyStream(request("POST", "/asset"), Stream.empty))
+    }
+  }
+
+  // ---------------------------------------------------------------------------
+  // What is expected of it
+  // ---------------------------------------------------------------------------
+
+  private judge(kind: CallKind, id: string, exit: Exit.Exit<unknown, unknown>, at: {
+    readonly era: number
+    readonly held: Token | undefined
+    readonly startedAt: number
+    readonly atOnce: boolean
+  }): void {
+    const { authority } = this
+    const statuses = authority.statuses(id)
+    if (Exit.isFailure(exit)) {
+      const error = Cause.squash(exit.cause)
+      const reason = error instanceof AuthError.AuthError ? error.reason._tag : String(error)
+      if (reason === "NotReplayable" && (kind._tag !== "stream" || statuses[0] !== 401)) {
+        authority.violate(8, `${show(kind)} failed with NotReplayable after ${statuses.join()}`)
+      }
+      if (!(error instanceof AuthError.AuthError)) authority.violate(0, `${show(kind)} failed with ${reason}`)
+      // Whoever began before the sign-out had another session in mind.
+      if (
+        isPlain(kind) && at.era === authority.era && this.signingOut === 0 && at.held !== undefined &&
+        authority.leastLife(at.held) > 0
+      ) {
+        authority.violate(4, `${show(kind)} failed with ${reason} although ${at.held.name} is good`)
+      }
+      return
+    }
+    if (kind._tag === "stream" && statuses[0] === 401) {
+      authority.violate(8, "a stream that was refused did not fail with NotReplayable")
+    }
+    if ((kind._tag === "get" || kind._tag === "post") && statuses.length === 1 && statuses[0] === 401) {
+      authority.violate(8, `${show(kind)} was refused, and not sent again`)
+    }
+    const token = authority.tokens.get(this.accessTokenOf(kind, exit.value) ?? "")
+    if (token === undefined) return
+    if (authority.isExpired(token) && !authority.isUnknowable(token)) {
+      authority.violate(1, `${show(kind)} was served ${token.name} ${this.now() - token.expiresAt} ms after its end`)
+    }
+    // Who was served just before the sign-out may come to know it just after.
+    if (token.era < at.era) authority.violate(9, `${show(kind)} was served ${token.name} after the sign-out`)
+    if (!this.committed.has(token.name)) authority.violate(3, `${show(kind)} was served ${token.name} before the store`)
+    if (kind._tag === "minimum") {
+      const least = Math.min(kind.life, this.settings.life * 0.75)
+      const fresh = token.deliveredAt !== undefined && token.deliveredAt >= at.startedAt
+      if (!fresh && !authority.isUnknowable(token) && token.expiresAt - this.now() < least - 1001) {
+        authority.violate(1, `${show(kind)} was served ${token.name}, good for ${token.expiresAt - this.now()} ms`)
+      }
+    }
+    if (kind._tag === "force" && (token.deliveredAt ?? 0) < at.startedAt && token.layer === authority.layer) {
+      authority.violate(8, `force was served ${token.name}, which is older`)
+    }
+  }
+
+  private accessTokenOf(kind: CallKind, value: unknown): string | undefined {
+    switch (kind._tag) {
+      case "session":
+      case "force":
+      case "minimum":
+        return Redacted.value((value as { accessToken: Redacted.Redacted }).accessToken)
+      case "accessToken":
+        return Redacted.value(value as Redacted.Redacted)
+      case "headers":
+        return (value as Record<string, string>)["accesstoken"]
+      default:
+        return undefined
+    }
+  }
+
+  /** What must hold whenever nothing moves: nobody waits for a pause while the session at hand is good. */
+  readonly inspect: Effect.Effect<void> = Effect.suspend(() => {
+    if (this.layer === undefined) return Effect.void
+    if (this.authority.inFlight > 0 || this.storeBusy > 0 || this.signingOut > 0) return Effect.void
+    return Effect.map(this.held, (held) => {
+      if (held === undefined || this.authority.leastLife(held) <= 0) return
+      for (const { kind } of this.pending) {
+        if (isPlain(kind)) {
+          this.authority.violate(4, `${show(kind)} waits for nothing but a pause although ${held.name} is good`)
+        }
+      }
+      if (this.pending.size === 0 && this.authority.unstored.size > 0) {
+        this.authority.violate(6, `${[...this.authority.unstored].join()} was answered, and lost`)
+      }
+    })
+  })
+
+  readonly signOut: Effect.Effect<Fiber.Fiber<unknown, unknown>> = Effect.suspend(() => {
+    this.authority.signingOut()
+    this.signingOut++
+    const begun = this.now()
+    const { layer } = this.authority
+    return this.auth.signOut.pipe(
+      Effect.provideService(Clock.Clock, this.clock),
+      Effect.ensuring(Effect.sync(() => {
+        this.signingOut--
+        if (this.now() - begun > signOutPatience && layer === this.authority.layer) {
+          this.authority.violate(6, "a sign-out took more than two minutes")
+        }
+      })),
+      Effect.forkIn(this.scope, { startImmediately: true })
+    )
+  })
+
+  /** The client's clock is set. */
+  jump(millis: number): void {
+    this.skew += millis
+    if (millis > 0) this.authority.jumps.forward += millis
+    else this.authority.jumps.backward -= millis
+  }
+
+  /** The world is well again; then so must be the client. */
+  readonly recover: Effect.Effect<void> = Effect.gen({ self: this }, function*() {
+    const { authority } = this
+    authority.outage = "none"
+    authority.loseNext = false
+    authority.delay = 0
+    authority.resourceDelay = 0
+    authority.forbids = false
+    if (!authority.rejected) authority.passwordRight = true
+    this.storeDelay = 0
+    this.storeFails.clear()
+    // Longer than any attempt, pause or `Retry-After`.
+    yield* this.testClock.adjust("10 minutes")
+    yield* settle
+    if (this.pending.size > 0) {
+      authority.violate(6, `${[...this.pending].map(({ kind }) => show(kind)).join()} never ended`)
+    }
+    const { fiber } = yield* this.call({ _tag: "session" })
+    yield* this.testClock.adjust("1 second")
+    const exit = fiber.pollUnsafe()
+    if (exit === undefined || Exit.isFailure(exit) && !authority.rejected) {
+      authority.violate(
+        4,
+        `no session although all is well: ${exit === undefined ? "waits" : Cause.pretty(exit.cause)}`
+      )
+    }
+  })
+
+  /** After its scope has closed nothing of the client is left. */
+  readonly end: Effect.Effect<void> = Effect.gen({ self: this }, function*() {
+    yield* this.close
+    const { authority } = this
+    const seen = authority.exchanges.length
+    if (this.leases > 0) authority.violate(6, "a lease is held after the end")
+    if (this.sleepers > 0) authority.violate(6, `${this.sleepers} fibers sleep after the end`)
+    if (this.pending.size > 0) authority.violate(6, "a caller waits after the end")
+    if (authority.unstored.size > 0) authority.violate(3, "an answer was not stored when the layer closed")
+    yield* this.testClock.adjust("1 hour")
+    if (authority.exchanges.length > seen) authority.violate(6, "an exchange came after the end")
+  })
+}
+
+const isPlain = (kind: CallKind): boolean =>
+  kind._tag === "session" || kind._tag === "accessToken" || kind._tag === "headers"
+
+export const show = (kind: CallKind): string => kind._tag === "minimum" ? `minimum(${kind.life})` : kind._tag
+
+/** How many attempts the standard schedule makes at most, where every one fails at once and all jitter is low. */
+const fastestAttempts = (elapsed: number): number => {
+  let attempts = 0
+  let at = 0
+  for (let flight = 0;; flight++) {
+    for (let begun = at, pause = 500;; pause = Math.min(30_000, pause * 2)) {
+      if (at > elapsed) return attempts
+      attempts++
+      if (at - begun >= 120_000) break
+      at += pause * 0.8
+    }
+    at += Math.min(30_000, 1000 * 2 ** flight)
+  }
+}
