@@ -19,8 +19,10 @@ import * as HttpClient from "effect/http/HttpClient"
 import type { HttpClientError } from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as HttpTraceContext from "effect/http/HttpTraceContext"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
 import { AuthError, NotReplayable } from "./AuthError.ts"
 import * as metrics from "./internal/metrics.ts"
 import { secretHeaders, sendSecretly } from "./internal/secrecy.ts"
@@ -74,6 +76,17 @@ export const withMinimumLife: {
 )
 
 /**
+ * Whether requests to the session's endpoint carry the trace headers of the current span. Defaults to `false`: the API is
+ * a third party. Requests to `/auth/token` never carry them.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const TracePropagation = Context.Reference<boolean>("@effect-tenovos/core/TenovosClient/TracePropagation", {
+  defaultValue: () => false
+})
+
+/**
  * Authorises the requests of a client of one's own.
  *
  * @category combinators
@@ -91,8 +104,14 @@ export const authorize = <E, R>(
       const authorization = yield* Authorization
       if (authorization._tag === "None") return yield* send(request)
 
+      const trace = (yield* TracePropagation)
+        ? Option.match(yield* Effect.option(Effect.currentSpan), {
+          onNone: () => ({}),
+          onSome: HttpTraceContext.toHeaders
+        })
+        : {}
       const served = yield* auth.serve(authorization)
-      const own = decorate(request, served)
+      const own = decorate(request, served, trace)
       if (own === undefined) return yield* send(request)
 
       const response = yield* send(own)
@@ -103,7 +122,7 @@ export const authorize = <E, R>(
       const again = yield* auth.serve(authorization)
       if (again.session.generation === served.session.generation) return response
       yield* Metric.update(metrics.replays, 1)
-      return yield* send(decorate(request, again) ?? request)
+      return yield* send(decorate(request, again, trace) ?? request)
     }, sendSecretly)
 
     // Decorated after all that others map, and below the redirects, which therefore never see the headers.
@@ -117,7 +136,8 @@ export const authorize = <E, R>(
 /** The request with its headers, if it goes to the session's origin. */
 const decorate = (
   request: HttpClientRequest.HttpClientRequest,
-  { headers, session: { endpointUrl } }: Served
+  { headers, session: { endpointUrl } }: Served,
+  trace: Readonly<Record<string, string>>
 ): HttpClientRequest.HttpClientRequest | undefined => {
   const url = isAbsolute(request.url) ? request.url : HttpClientRequest.prependUrl(request, endpointUrl).url
   return originOf(url) === originOf(endpointUrl)
@@ -126,7 +146,7 @@ const decorate = (
       url,
       request.urlParams,
       request.hash,
-      secretHeaders(request.headers, headers),
+      secretHeaders(request.headers, trace, headers),
       request.body
     )
     : undefined

@@ -255,7 +255,13 @@ it.effect("does not let a caller hang that comes after the layer has closed", ()
     const late = yield* Effect.forkChild(Effect.provideContext(accessToken, context), { startImmediately: true })
     const error = yield* Effect.flip(Fiber.join(late))
     assert.strictEqual(error.reason._tag, "SessionExpired")
-    for (const use of [accessToken, signOut, accessToken, signOut]) {
+    const uses: ReadonlyArray<Effect.Effect<unknown, AuthError.AuthError, TenovosAuth.TenovosAuth>> = [
+      accessToken,
+      signOut,
+      accessToken,
+      signOut
+    ]
+    for (const use of uses) {
       const later = yield* Effect.flip(Effect.provideContext(use, context))
       assert.strictEqual(later.reason._tag, "SessionExpired")
     }

@@ -154,6 +154,22 @@ describe("TenovosClient", () => {
       }
     }).pipe(Effect.withSpan("program"), scripted))
 
+  it.effect("sends trace headers to the API where that is asked for, and never to the token endpoint", () =>
+    Effect.gen(function*() {
+      const client = yield* TenovosClient.TenovosClient
+      const span = yield* Effect.currentSpan
+      yield* client.get("/asset/1")
+      const [token, asset] = yield* ScriptedAuthority.ScriptedAuthority.use((authority) => authority.received)
+
+      assert.doesNotHaveAnyKeys(token?.headers, ["traceparent", "b3"])
+      assert.include(asset?.headers["traceparent"], span.traceId)
+      assert.strictEqual(asset?.headers["accesstoken"], "access-0")
+    }).pipe(
+      Effect.withSpan("program"),
+      Effect.provideService(TenovosClient.TracePropagation, true),
+      scripted
+    ))
+
   it.effect("serves a client that is derived from an HttpApi", () =>
     Effect.gen(function*() {
       const Api = HttpApi.make("assets").add(

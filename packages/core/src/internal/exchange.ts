@@ -82,6 +82,11 @@ export const make = ({ credentials, endpoint, publish, store }: {
       Effect.catchIf(isRefusal, () => signIn(flight))
     )
 
+  /** Whether the store may still have a session that was signed out of. */
+  let uncleared = false
+  /** No two sessions that were ever in hand here are of the same generation. */
+  let newest = 0
+
   // From the answer to the store nothing may come between: the refresh token before it may be spent.
   const attempt = (flight: Flight, held: Session | undefined) =>
     leased(Effect.uninterruptibleMask((restore) =>
@@ -89,7 +94,7 @@ export const make = ({ credentials, endpoint, publish, store }: {
         const now = yield* DateTime.now
         const known: Stored = { generation: held?.generation ?? 0, session: Option.fromNullishOr(held) }
         const stored = yield* restore(inReach(store.read, known))
-        const latest = stored.generation < known.generation ? known : stored
+        const latest = uncleared || stored.generation < known.generation ? known : stored
         const renewed = latest.generation > known.generation ? Option.filter(latest.session, lives(now)) : Option.none()
         if (Option.isSome(renewed)) return { _tag: "Adopted", session: renewed.value }
 
@@ -99,10 +104,11 @@ export const make = ({ credentials, endpoint, publish, store }: {
         }))
         if (answer._tag === "Refused" || answer._tag === "SignedOut") return answer
 
-        const session = new Session({ ...answer.session, generation: latest.generation + 1 })
+        newest = Math.max(newest, stored.generation, known.generation) + 1
+        const session = new Session({ ...answer.session, generation: newest })
         if (!flight.isWanted()) return { _tag: "SignedOut", orphan: session }
         // What can't be stored is served all the same: it exists nowhere else.
-        if (yield* inReach(store.commit(session, stored.generation), true)) return { _tag: answer._tag, session }
+        if (yield* inReach(commit(session, stored.generation), true)) return { _tag: answer._tag, session }
 
         // Somebody was faster. A newer session is as good; without one, that was a sign-out, and it wins.
         const winner = Option.filter((yield* inReach(store.read, stored)).session, lives(now))
@@ -112,6 +118,12 @@ export const make = ({ credentials, endpoint, publish, store }: {
       })
     ))
 
+  const commit = (session: Session, expected: number): Effect.Effect<boolean, AuthError> =>
+    Effect.tap(store.commit(session, expected), () =>
+      Effect.sync(() => {
+        uncleared = false
+      }))
+
   const clear: Effect.Effect<Option.Option<Session>, AuthError> = Effect.gen(function*() {
     const { generation, session } = yield* store.read
     return (yield* store.clear(generation)) ? session : yield* clear
@@ -120,6 +132,7 @@ export const make = ({ credentials, endpoint, publish, store }: {
   const end = (latest: Option.Option<Session>) =>
     leased(Effect.gen(function*() {
       const cleared = yield* Effect.exit(clear)
+      uncleared = Exit.isFailure(cleared)
       const session = Option.orElse(latest, () => Option.flatten(Exit.getSuccess(cleared)))
       const outcome = yield* Option.match(session, {
         onNone: () => Effect.succeed(SignOut.NoSession()),

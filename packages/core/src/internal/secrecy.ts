@@ -4,6 +4,7 @@ import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Headers from "effect/http/Headers"
 import type * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
+import * as UrlParams from "effect/http/UrlParams"
 import * as Option from "effect/Option"
 import * as Redactable from "effect/Redactable"
 
@@ -41,6 +42,7 @@ export const sendSecretly = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Ef
     return effect.pipe(
       Effect.provideService(FetchHttpClient.RequestInit, { ...init, redirect: "manual" }),
       Effect.updateService(Headers.CurrentRedactedNames, (names) => [...names, ...secretNames]),
+      Effect.updateService(UrlParams.CurrentRedactedNames, (names) => [...names, ...secretNames]),
       Effect.provideService(HttpClient.TracerPropagationEnabled, false)
     )
   })

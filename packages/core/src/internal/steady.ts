@@ -9,11 +9,11 @@ import type { Clock } from "effect/Clock"
  */
 export const makeSteady = (clock: Clock): () => number => {
   let wall = clock.currentTimeMillisUnsafe()
-  let monotonic = clock.currentTimeNanosUnsafe()
+  let monotonic = clock.monotonicTimeNanosUnsafe()
   let steady = wall
   return () => {
     const nextWall = clock.currentTimeMillisUnsafe()
-    const nextMonotonic = clock.currentTimeNanosUnsafe()
+    const nextMonotonic = clock.monotonicTimeNanosUnsafe()
     steady += Math.max(0, nextWall - wall, Number(nextMonotonic - monotonic) / 1e6)
     wall = nextWall
     monotonic = nextMonotonic

@@ -206,6 +206,7 @@ export class ModelAuthority {
       if (url.origin !== origin) return this.foreign(request)
       if (!url.pathname.endsWith("/auth/token")) return this.resource(request, url)
       const body = request.body._tag === "Uint8Array" ? JSON.parse(new TextDecoder().decode(request.body.body)) : {}
+      if (request.method === "DELETE") this.unstored.delete(body.session.accessToken)
       return request.method === "DELETE"
         ? this.exchange("expire", () => this.expire(body))
         : body.session !== undefined
@@ -360,7 +361,6 @@ export class ModelAuthority {
   private expire({ session: { accessToken, refreshToken } }: RefreshBody): Answer {
     const family = this.tokens.get(accessToken)?.family ?? this.families.get(refreshToken)
     if (family !== undefined) family.revoked = true
-    this.unstored.delete(accessToken)
     return { status: 200, headers: {}, body: `{"session":{"accessToken":""}}` }
   }
 

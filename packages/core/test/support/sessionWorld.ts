@@ -63,10 +63,10 @@ export class SessionWorld {
   /** Sleepers of the client. */
   sleepers = 0
   skew: number
+  /** Whether callers that are interrupted give up; off to compare with those who do. */
+  heedsInterrupts = true
   storeDelay = 0
   readonly storeFails = new Set<StoreOperation>()
-  /** Whether what the store has can't be told from what the client knows. */
-  storeWasSick = false
   storeBusy = 0
   leases = 0
   signingOut = 0
@@ -130,7 +130,8 @@ export class SessionWorld {
         return (this.storeDelay === 0 ? Effect.void : Effect.sleep(this.storeDelay)).pipe(
           Effect.andThen(Effect.suspend(() => {
             if (!this.storeFails.has(name)) return Effect.sync(f)
-            this.storeWasSick = true
+            // Who begins with a store that can't be read knows of no session.
+            if (name === "read" && this.authority.current === undefined) this.authority.refreshToken = undefined
             return Effect.fail(new AuthError.AuthError({ reason: new AuthError.StoreFailure({ operation: name }) }))
           })),
           Effect.ensuring(Effect.sync(() => {
@@ -175,7 +176,6 @@ export class SessionWorld {
 
   readonly open: Effect.Effect<void> = Effect.suspend(() => {
     const scope = Scope.makeUnsafe()
-    this.storeWasSick = this.storeFails.size > 0
     this.authority.opened(
       Option.getOrUndefined(Option.flatMapNullishOr(this.stored.session, (session) => session.refreshToken))?.pipe(
         Redacted.value
@@ -374,7 +374,7 @@ export class SessionWorld {
   readonly inspect: Effect.Effect<void> = Effect.suspend(() => {
     if (this.layer === undefined) return Effect.void
     if (this.authority.inFlight > 0 || this.storeBusy > 0 || this.signingOut > 0) return Effect.void
-    return Effect.map(this.held, (held) => {
+    return Effect.map(this.held, (held): void => {
       if (held === undefined || this.authority.leastLife(held) <= 0) return
       for (const { kind } of this.pending) {
         if (isPlain(kind)) {

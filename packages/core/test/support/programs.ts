@@ -1,0 +1,342 @@
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import { TestClock } from "effect/testing"
+import * as fc from "fast-check"
+import type { Outage, Violation } from "./modelAuthority.ts"
+import {
+  type CallKind,
+  policies,
+  SessionWorld,
+  type Settings,
+  settle,
+  show,
+  type StoreOperation
+} from "./sessionWorld.ts"
+
+/** One step of a program. Its name is what a counterexample shows. */
+export interface Step {
+  readonly name: string
+  readonly run: (world: SessionWorld) => Effect.Effect<unknown>
+}
+
+const step = (name: string, run: Step["run"]): Step => ({ name, run })
+
+// -----------------------------------------------------------------------------
+// Steps
+// -----------------------------------------------------------------------------
+
+const second = 1000
+const day = 86_400_000
+
+const sessionKind: fc.Arbitrary<CallKind> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.constantFrom<CallKind>({ _tag: "session" }, { _tag: "accessToken" }, { _tag: "headers" })
+  },
+  { weight: 1, arbitrary: fc.constant<CallKind>({ _tag: "force" }) },
+  {
+    weight: 1,
+    arbitrary: fc.integer({ min: 1, max: 4000 }).map((life): CallKind => ({ _tag: "minimum", life: life * second }))
+  }
+)
+
+const requestKind: fc.Arbitrary<CallKind> = fc.constantFrom<CallKind>(
+  { _tag: "get" },
+  { _tag: "get" },
+  { _tag: "post" },
+  { _tag: "stream" },
+  { _tag: "away" },
+  { _tag: "foreign" }
+)
+
+const anyKind = fc.oneof(sessionKind, requestKind)
+
+const call = (kind: CallKind) => step(show(kind), (world) => world.call(kind))
+
+const burst = (kind: CallKind, n: number) =>
+  step(`${n} x ${show(kind)}`, (world) => Effect.replicateEffect(world.call(kind), n, { concurrency: "unbounded" }))
+
+const yields = (n: number) => Effect.replicateEffect(Effect.yieldNow, n, { discard: true })
+
+const interrupted = (kind: CallKind, n: number) =>
+  step(`${show(kind)} interrupted after ${n} yields`, (world) =>
+    Effect.gen(function*() {
+      const { fiber } = yield* world.call(kind)
+      yield* yields(n)
+      if (world.heedsInterrupts) yield* Fiber.interrupt(fiber)
+    }))
+
+/** A client that keeps itself fresh renews all the time; it is given less of it. */
+const within = ({ settings }: SessionWorld, millis: number) =>
+  settings.policy === "batch" ? Math.min(millis, settings.life * 10, 20 * 60 * second) : millis
+
+const advance = (millis: number) =>
+  step(`advance ${millis} ms`, (world) => world.testClock.adjust(within(world, millis)))
+
+const pastExpiry = (off: number) =>
+  step(`advance to ${off} ms after the end`, (world) =>
+    Effect.flatMap(world.held, (held) => {
+      const left = held === undefined ? 0 : held.expiresAt + off - world.now()
+      return left > 0 ? world.testClock.adjust(left) : Effect.void
+    }))
+
+const month = step("advance 30 days", (world) => world.testClock.adjust(within(world, 30 * day + second)))
+
+const jump = (millis: number) => step(`clock jumps ${millis} ms`, (world) => Effect.sync(() => world.jump(millis)))
+
+/** The worst of all jumps: the clock is set back by just the time that has passed. */
+const advanceAndJumpBack = (millis: number) =>
+  step(`advance ${millis} ms, and the clock is set back as much`, (world) => {
+    const time = within(world, millis)
+    return Effect.andThen(world.testClock.adjust(time), Effect.sync(() => world.jump(-time)))
+  })
+
+const outage = (kind: Outage, retryAfter: number) =>
+  step(`outage: ${kind}${kind === "429" ? ` for ${retryAfter} s` : ""}`, ({ authority }) =>
+    Effect.sync(() => {
+      authority.outage = kind
+      authority.retryAfter = retryAfter
+    }))
+
+const change = (name: string, f: (world: SessionWorld) => void) => step(name, (world) => Effect.sync(() => f(world)))
+
+const heal = change("all is well", (world) => {
+  world.authority.outage = "none"
+  world.storeFails.clear()
+  world.storeDelay = 0
+  world.authority.delay = 0
+  world.authority.forbids = false
+})
+
+const signOut = step("signOut", (world) => world.signOut)
+
+const signOutInterrupted = (n: number) =>
+  step(`signOut interrupted after ${n} yields`, (world) =>
+    Effect.gen(function*() {
+      const fiber = yield* world.signOut
+      yield* yields(n)
+      if (world.heedsInterrupts) yield* Fiber.interrupt(fiber)
+    }))
+
+const signOutAmid = (kind: CallKind, before: number, after: number) =>
+  step(`${before} x ${show(kind)}, signOut, ${after} x ${show(kind)}`, (world) =>
+    Effect.gen(function*() {
+      for (let i = 0; i < before; i++) yield* world.call(kind)
+      yield* world.signOut
+      for (let i = 0; i < after; i++) yield* world.call(kind)
+    }))
+
+const reopen = step("close, and open anew on the same store", (world) => Effect.andThen(world.close, world.open))
+
+const storeFails = (operations: ReadonlyArray<StoreOperation>) =>
+  change(`the store fails to ${operations.join()}`, (world) => {
+    for (const operation of operations) world.storeFails.add(operation)
+  })
+
+/** The kinds of steps, by what they are about. */
+const steps = {
+  call: anyKind.map(call),
+  sessionCall: sessionKind.map(call),
+  request: requestKind.map(call),
+  burst: fc.tuple(anyKind, fc.integer({ min: 2, max: 8 })).map(([kind, n]) => burst(kind, n)),
+  interrupt: fc.tuple(anyKind, fc.nat(6)).map(([kind, n]) => interrupted(kind, n)),
+  sessionInterrupt: fc.tuple(sessionKind, fc.nat(6)).map(([kind, n]) => interrupted(kind, n)),
+  time: fc.oneof(
+    fc.integer({ min: 1, max: 2000 }).map(advance),
+    fc.integer({ min: 1, max: 120 }).map((seconds) => advance(seconds * second)),
+    fc.integer({ min: 1, max: 300 }).map((minutes) => advance(minutes * 60 * second)),
+    fc.integer({ min: -3000, max: 3000 }).map(pastExpiry),
+    fc.integer({ min: -20, max: 3 }).map((seconds) => pastExpiry(seconds * second))
+  ),
+  month: fc.constant(month),
+  jump: fc.oneof(
+    fc.integer({ min: -day, max: day }).map(jump),
+    fc.integer({ min: -5000, max: 5000 }).map(jump),
+    fc.integer({ min: 1, max: 4000 }).map((seconds) => advanceAndJumpBack(seconds * second))
+  ),
+  outage: fc.tuple(
+    fc.constantFrom<Outage>("drop", "503", "504", "429", "page", "401 page", "hang"),
+    fc.constantFrom(1, 7, 40, 200)
+  ).map(([kind, retryAfter]) => outage(kind, retryAfter)),
+  heal: fc.constant(heal),
+  lost: fc.constant(change("the next answer is lost", ({ authority }) => {
+    authority.loseNext = true
+  })),
+  rotation: fc.boolean().map((on) =>
+    change(`rotation ${on ? "on" : "off"}`, ({ authority }) => {
+      authority.rotation = on
+    })
+  ),
+  answers: fc.constantFrom("same", "new", "empty", "none").map((kind) =>
+    change(`refreshes answer with ${kind} refresh token`, ({ authority }) => {
+      authority.refreshAnswers = kind
+    })
+  ),
+  delay: fc.constantFrom(0, 80, 700, 4000, 12_000, 40_000).map((delay) =>
+    change(`answers take ${delay} ms`, ({ authority }) => {
+      authority.delay = delay
+    })
+  ),
+  slowResources: fc.constantFrom(0, 300).map((delay) =>
+    change(`the API takes ${delay} ms`, ({ authority }) => {
+      authority.resourceDelay = delay
+    })
+  ),
+  revokeAccess: fc.constant(change("access tokens are revoked", ({ authority }) => authority.revokeAccess())),
+  revokeRefresh: fc.constant(change("refresh tokens are revoked", ({ authority }) => authority.revokeRefresh())),
+  forbid: fc.boolean().map((forbids) =>
+    change(forbids ? "the API forbids all" : "the API forbids nothing", ({ authority }) => {
+      authority.forbids = forbids
+    })
+  ),
+  password: fc.boolean().map((right) =>
+    change(`the password is ${right ? "right" : "wrong"}`, ({ authority }) => {
+      authority.passwordRight = right
+    })
+  ),
+  signOut: fc.oneof(
+    fc.constant(signOut),
+    fc.nat(4).map(signOutInterrupted),
+    fc.tuple(anyKind, fc.nat(3), fc.nat(3)).map((all) => signOutAmid(...all))
+  ),
+  reopen: fc.constant(reopen),
+  storeSlow: fc.constantFrom(0, 20, 900, 5000).map((delay) =>
+    change(`the store takes ${delay} ms`, (world) => {
+      world.storeDelay = delay
+    })
+  ),
+  storeFails: fc.subarray<StoreOperation>(["read", "commit", "clear", "lease"], { minLength: 1 }).map(storeFails)
+}
+
+export type Weights = { readonly [K in keyof typeof steps]?: number }
+
+const usual: Weights = {
+  call: 4,
+  sessionCall: 4,
+  burst: 2,
+  interrupt: 2,
+  time: 8,
+  month: 1,
+  jump: 2,
+  outage: 2,
+  heal: 3,
+  lost: 1,
+  rotation: 1,
+  answers: 1,
+  delay: 1,
+  slowResources: 1,
+  revokeAccess: 1,
+  revokeRefresh: 1,
+  forbid: 1,
+  password: 1,
+  signOut: 1,
+  reopen: 1,
+  storeSlow: 1,
+  storeFails: 1
+}
+
+// -----------------------------------------------------------------------------
+// Programs
+// -----------------------------------------------------------------------------
+
+const settings: fc.Arbitrary<Settings> = fc.record({
+  life: fc.oneof(
+    fc.integer({ min: 2, max: 60 }),
+    fc.integer({ min: 61, max: 3600 }),
+    fc.constant(3600)
+  ).map((seconds) => seconds * second),
+  tokens: fc.constantFrom("jwt", "opaque"),
+  dated: fc.boolean(),
+  policy: fc.constantFrom(...Object.keys(policies) as ReadonlyArray<Settings["policy"]>),
+  skew: fc.oneof(fc.constant(0), fc.integer({ min: -3000, max: 3000 }), fc.integer({ min: -day, max: day })),
+  seed: fc.nat(1000)
+}, { noNullPrototype: true })
+
+/** Runs an effect in virtual time of its own. */
+export const runTest = <A, E>(effect: Effect.Effect<A, E, Scope.Scope>): Promise<A> =>
+  Effect.runPromiseExit(Effect.scoped(effect).pipe(Effect.provide(TestClock.layer()))).then((exit) => {
+    if (Exit.isSuccess(exit)) return exit.value
+    throw Cause.squash(exit.cause)
+  })
+
+export const makeWorld = (settings: Settings): Effect.Effect<SessionWorld, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const clock = yield* TestClock.testClockWith(Effect.succeed)
+    return new SessionWorld(settings, clock, yield* Effect.scope)
+  })
+
+type Command = fc.AsyncCommand<object, Real, false>
+
+interface Real {
+  readonly world: SessionWorld
+  readonly run: (effect: Effect.Effect<unknown>) => Promise<unknown>
+  readonly rules: ReadonlyArray<number>
+}
+
+const broken = ({ rules, world }: Real): Violation | undefined =>
+  world.authority.violations.find(({ rule }) => rules.length === 0 || rules.includes(rule))
+
+const complain = (real: Real): void => {
+  const violation = broken(real)
+  if (violation !== undefined) throw new Error(`rule ${violation.rule}: ${violation.message}`)
+}
+
+const toCommand = ({ name, run }: Step): Command => ({
+  check: () => true,
+  run: async (_, real) => {
+    await real.run(Effect.andThen(run(real.world), Effect.andThen(settle, real.world.inspect)))
+    complain(real)
+  },
+  toString: () => name
+})
+
+/** How many programs of how many steps. */
+const long = process.env["TENOVOS_LONG_RUN"] !== undefined
+const size = long ? { factor: 20, steps: 100 } : { factor: 1, steps: 30 }
+
+/**
+ * Runs random programs, and fails with the smallest that breaks one of the rules; with no rules, any of them.
+ */
+export const holds = (
+  { rules, runs, settings: given = {}, weights }: {
+    readonly rules: ReadonlyArray<number>
+    readonly runs: number
+    readonly weights?: Weights
+    readonly settings?: Partial<Settings>
+  }
+): Promise<void> => {
+  const all = { ...usual, ...weights }
+  const commands = (Object.keys(steps) as ReadonlyArray<keyof typeof steps>)
+    .flatMap((name) => Array.from({ length: all[name] ?? 0 }, () => steps[name].map(toCommand)))
+  return fc.assert(
+    fc.asyncProperty(
+      settings,
+      fc.commands<object, Real, false>(commands, { maxCommands: size.steps, size: "max" }),
+      (settings, program) =>
+        runTest(Effect.gen(function*() {
+          const world = yield* makeWorld({ ...settings, ...given })
+          const context = yield* Effect.context<Scope.Scope>()
+          const run = (effect: Effect.Effect<unknown>) =>
+            Effect.runPromiseExit(Effect.provideContext(effect, context)).then((exit) => {
+              if (Exit.isFailure(exit)) throw Cause.squash(exit.cause)
+            })
+          const real: Real = { world, run, rules }
+          yield* world.open
+          yield* Effect.promise(() => fc.asyncModelRun(() => ({ model: {}, real }), program))
+          yield* world.recover
+          yield* world.end
+          complain(real)
+        }))
+    ),
+    { numRuns: runs * size.factor, ...(replay === undefined ? {} : replay) }
+  )
+}
+
+/** `TENOVOS_REPLAY=seed:path`, as a failure prints them. */
+const replay = ((text) => {
+  const [seed, ...path] = (text ?? "").split(":")
+  return seed === undefined || seed === "" ? undefined : { seed: Number(seed), path: path.join(":") }
+})(process.env["TENOVOS_REPLAY"])
