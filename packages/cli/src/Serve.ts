@@ -47,6 +47,10 @@ const flags = {
     Flag.optional,
     Flag.withDescription("JSON file: { \"apiKeys\": [\"…\"], \"users\": [{ \"username\", \"password\", \"email\"? }] }")
   ),
+  dev: Flag.Boolean("dev").pipe(
+    Flag.withDefault(false),
+    Flag.withDescription("Let tests move the clock, at /__control. Only on loopback.")
+  ),
   json: Flag.Boolean("json").pipe(
     Flag.withDefault(false),
     Flag.withDescription("Say where it listens as one line of JSON.")
@@ -60,7 +64,7 @@ const flags = {
 export const command = Command.make(
   "serve",
   flags,
-  ({ database, host, json, port, seed: file }) =>
+  ({ database, dev, host, json, port, seed: file }) =>
     Effect.gen(function*() {
       // Not told back: a database URL may hold a password.
       if (/^postgres(ql)?:/.test(database)) {
@@ -91,8 +95,9 @@ export const command = Command.make(
         }
         return yield* Effect.never
       }).pipe(
-        Effect.provide(AuthorityServer.layerNode({ host, port, database })),
+        Effect.provide(AuthorityServer.layerNode({ host, port, database, dev })),
         Effect.catchTags({
+          NotLoopback: () => failed(`--dev is only for loopback, such as --host 127.0.0.1, and ${host} is not`),
           ServeError: ({ cause }) => failed(`Can't listen on ${host}:${port}: ${reasonOf(cause)}`),
           SqlError: (error) => failed(`Can't use the database ${database}: ${error.message}`),
           MigrationError: (error) => failed(`Can't use the database ${database}: ${error.message}`)

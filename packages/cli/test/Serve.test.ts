@@ -99,6 +99,40 @@ describe("tenovos serve", () => {
     assert.strictEqual((await server.result()).code, 0)
   })
 
+  it("lets tests move the clock with --dev", async () => {
+    const server = tenovos(emptyFolder(), "serve", "--port", "0", "--database", ":memory:", "--dev")
+    const url = await server.listening
+    const credentials = variables(server.stdout())
+    const { session } = await (await signIn(url, credentials)).json()
+    const call = async () => {
+      const headers = {
+        "x-api-key": credentials["TENOVOS_API_KEY"] ?? "",
+        accesstoken: session.accessToken,
+        authorization: session.authorization
+      }
+      return (await fetch(`${url}/security/template`, { headers })).status
+    }
+    const before = await call()
+
+    const moved = await fetch(new URL("/__control/clock", url), {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ advance: 3_600_000 })
+    })
+
+    const { advanced, now } = await moved.json()
+    assert.deepStrictEqual([before, moved.status, advanced, await call()], [200, 200, 3_600_000, 401])
+    assert.closeTo(Date.parse(now), Date.now() + 3_600_000, 60_000)
+    server.stop("SIGTERM")
+    assert.deepInclude(await server.result(), { code: 0, stderr: "" })
+  })
+
+  it("has no control plane without --dev", async () => {
+    const server = tenovos(emptyFolder(), "serve", "--port", "0", "--database", ":memory:")
+
+    assert.strictEqual((await fetch(new URL("/__control/clock", await server.listening))).status, 404)
+  })
+
   it("stops at once although a client keeps its connection", async () => {
     const server = tenovos(emptyFolder(), "serve", "--port", "0", "--database", ":memory:")
     const url = await server.listening
@@ -119,7 +153,8 @@ describe("tenovos serve", () => {
       ["a folder as database", ["--database", "."], 1, "Can't use the database"],
       ["a file that is no database", ["--database", "broken.json"], 1, "Can't use the database"],
       ["a database that this version can't use", ["--database", "postgres://u:s3cret@h/d"], 1, "SQLite only"],
-      ["an address that isn't this machine's", ["--host", "192.0.2.1", "--database", ":memory:"], 1, "no such address"]
+      ["an address that isn't this machine's", ["--host", "192.0.2.1", "--database", ":memory:"], 1, "no such address"],
+      ["a control plane for others", ["--dev", "--host", "0.0.0.0"], 1, "--dev is only for loopback"]
     ] as const
   ) {
     it(`refuses ${name} with a sentence`, async () => {

@@ -188,23 +188,35 @@ const layerBeside = HttpRouter.use(Effect.fnUntraced(function*(router) {
 const layerRoutes = Layer.mergeAll(layerUnderV1, layerBeside, HttpApiSwagger.layer(AuthorityApi, { path: "/docs" }))
 
 /**
- * The whole application, to be served by any server: it fails with nothing, and answers everything.
+ * The whole application, to be served by any server, with more routes beside its own: it fails with nothing, and answers
+ * everything.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make: Effect.Effect<
+export const makeWith = (
+  routes: Layer.Layer<never, never, HttpRouter.HttpRouter>
+): Effect.Effect<
   Effect.Effect<HttpServerResponse.HttpServerResponse, never, HttpServerRequest | Scope.Scope>,
   never,
   Authority | Keys | Scope.Scope
-> = Effect.flatMap(Authority, (authority) =>
-  layerRoutes.pipe(
-    Layer.provideMerge(HttpRouter.layer),
-    Layer.provide(Layer.succeed(HttpRouter.RouterConfig, exactPaths)),
-    Layer.provide(HttpServer.layerServices),
-    Layer.build,
-    Effect.map((context) => gateway(Context.get(context, HttpRouter.HttpRouter).asHttpEffect(), authority))
-  ))
+> =>
+  Effect.flatMap(Authority, (authority) =>
+    Layer.merge(layerRoutes, routes).pipe(
+      Layer.provideMerge(HttpRouter.layer),
+      Layer.provide(Layer.succeed(HttpRouter.RouterConfig, exactPaths)),
+      Layer.provide(HttpServer.layerServices),
+      Layer.build,
+      Effect.map((context) => gateway(Context.get(context, HttpRouter.HttpRouter).asHttpEffect(), authority))
+    ))
 
 // One path per operation, as at the gateway: what merely looks like it isn't it.
 const exactPaths = { caseSensitive: true, ignoreDuplicateSlashes: false, ignoreTrailingSlash: false }
+
+/**
+ * The same without more routes.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: ReturnType<typeof makeWith> = makeWith(Layer.empty)

@@ -21,6 +21,7 @@ import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Authority from "./Authority.ts"
 import * as AuthorityApi from "./AuthorityApi.ts"
+import * as Control from "./Control.ts"
 import * as nodeServer from "./internal/nodeServer.ts"
 import * as Keys from "./Keys.ts"
 import * as Migrations from "./Migrations.ts"
@@ -52,6 +53,8 @@ export interface NodeOptions extends Options {
   readonly host?: string | undefined
   /** Zero takes a free one. Defaults to 4010. */
   readonly port?: number | undefined
+  /** Lets tests move the clock, at `/__control`: see `Control`. Only on loopback. Defaults to false. */
+  readonly dev?: boolean | undefined
 }
 
 /**
@@ -86,35 +89,54 @@ export const layerAuthority = (
 /**
  * The authority on a socket. It listens when the layer is built, and closing the scope ends connections and database.
  *
+ * With `dev` it fails with `NotLoopback`, before it touches the database, when `host` isn't loopback.
+ *
  * @category layers
  * @since 0.1.0
  */
 export const layerNode = (
   options?: NodeOptions
-): Layer.Layer<AuthorityServer | Authority.Authority, SqlError | MigrationError | ServeError> =>
-  Layer.effect(
-    AuthorityServer,
-    Effect.gen(function*() {
-      const app = yield* AuthorityApi.make
-      const server = nodeServer.make()
-      const http = yield* NodeHttpServer.make(() => server, {
-        host: options?.host ?? "127.0.0.1",
-        port: options?.port ?? 4010,
-        disablePreemptiveShutdown: true
-      })
-      const origin = HttpServer.formatAddress(http.address)
-      const endpointUrl = options?.endpointUrl ?? `${origin}/v1`
-      yield* http.serve(nodeServer.requireHost(app)).pipe(
-        Effect.provideService(AuthorityApi.EndpointUrl, endpointUrl),
-        Effect.provideService(Headers.CurrentRedactedNames, redactedHeaders),
-        // No operation has a query, so whatever is in one came there by mistake.
-        Effect.provideService(UrlParams.CurrentRedactedNames, [/^/])
-      )
-      // Runs before the finalizers above, and leaves them nothing to wait for.
-      yield* Effect.addFinalizer(() => nodeServer.close(server))
-      return AuthorityServer.of({ origin, endpointUrl })
+): Layer.Layer<
+  AuthorityServer | Authority.Authority,
+  SqlError | MigrationError | ServeError | Control.NotLoopback
+> => {
+  const host = options?.host ?? "127.0.0.1"
+  const isDev = options?.dev === true
+  if (isDev && !Control.isLoopback(host)) return Layer.effectContext(new Control.NotLoopback({ host }))
+  const server = isDev
+    ? Effect.flatMap(Control.makeClock, (clock) =>
+      // Around the making too: routes keep the context that they are made in.
+      Effect.provideService(
+        listen(AuthorityApi.makeWith(Control.layerRoutes(clock)), host, options),
+        Clock.Clock,
+        clock
+      ))
+    : listen(AuthorityApi.make, host, options)
+  return Layer.effect(AuthorityServer, server).pipe(Layer.provideMerge(layerAuthority(options)))
+}
+
+const listen = Effect.fnUntraced(
+  function*(make: typeof AuthorityApi.make, host: string, options: NodeOptions | undefined) {
+    const app = yield* make
+    const server = nodeServer.make()
+    const http = yield* NodeHttpServer.make(() => server, {
+      host,
+      port: options?.port ?? 4010,
+      disablePreemptiveShutdown: true
     })
-  ).pipe(Layer.provideMerge(layerAuthority(options)))
+    const origin = HttpServer.formatAddress(http.address)
+    const endpointUrl = options?.endpointUrl ?? `${origin}/v1`
+    yield* http.serve(nodeServer.requireHost(app)).pipe(
+      Effect.provideService(AuthorityApi.EndpointUrl, endpointUrl),
+      Effect.provideService(Headers.CurrentRedactedNames, redactedHeaders),
+      // No operation has a query, so whatever is in one came there by mistake.
+      Effect.provideService(UrlParams.CurrentRedactedNames, [/^/])
+    )
+    // Runs before the finalizers above, and leaves them nothing to wait for.
+    yield* Effect.addFinalizer(() => nodeServer.close(server))
+    return AuthorityServer.of({ origin, endpointUrl })
+  }
+)
 
 // What a tracer would otherwise write into spans.
 const redactedHeaders = ["authorization", "cookie", "set-cookie", "x-api-key", "accesstoken"]

@@ -1,6 +1,7 @@
 export * as Authority from "./Authority.ts"
 export * as AuthorityApi from "./AuthorityApi.ts"
 export * as AuthorityServer from "./AuthorityServer.ts"
+export * as Control from "./Control.ts"
 export * as Keys from "./Keys.ts"
 export * as Migrations from "./Migrations.ts"
 export * as Passwords from "./Passwords.ts"
