@@ -7,10 +7,7 @@ const program = Effect.gen(function*() {
   const client = (yield* TenovosClient.TenovosClient).pipe(HttpClient.filterStatusOk)
   const response = yield* client.get("/security/template")
   yield* Console.log(response.status, yield* response.json)
-}).pipe(
-  // Each way to fail is a typed reason, with a sentence that says what to do next.
-  Effect.tapErrorTag("AuthError", ({ reason }) => Console.error(reason._tag, reason.message, reason.advice))
-)
+})
 
 // Credentials come from TENOVOS_API_KEY, TENOVOS_USERNAME, TENOVOS_PASSWORD and TENOVOS_ENDPOINT_URL.
 const Tenovos = TenovosClient.layer.pipe(
@@ -18,4 +15,12 @@ const Tenovos = TenovosClient.layer.pipe(
   Layer.provide(FetchHttpClient.layer)
 )
 
-await Effect.runPromise(Effect.provide(program, Tenovos))
+await program.pipe(
+  Effect.provide(Tenovos),
+  // Each way to fail is a typed reason, with a sentence that says what to do next.
+  Effect.catchTag(
+    ["AuthError", "ConfigError"],
+    ({ message }) => Effect.andThen(Console.error(message), Effect.sync(() => process.exitCode = 1))
+  ),
+  Effect.runPromise
+)

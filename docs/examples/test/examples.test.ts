@@ -108,12 +108,21 @@ describe("against an authority", () => {
       }).pipe(provideAuthority))
   }
 
+  it.live("call.ts says which variable is missing, and fails", () =>
+    Effect.gen(function*() {
+      const { code, stderr } = yield* run("call.ts", { TENOVOS_USERNAME: "ada" })
+
+      assert.strictEqual(code, 1)
+      assert.include(stderr, "TENOVOS_API_KEY")
+      assert.notMatch(stderr, /^ +at .*:\d+:\d+/m)
+    }))
+
   it.live("call.ts says what is wrong, and fails", () =>
     Effect.gen(function*() {
       const { code, stderr } = yield* run("call.ts", { ...yield* credentials, TENOVOS_PASSWORD: "wrong-canary" })
 
       assert.strictEqual(code, 1)
-      assert.include(stderr, "Unauthorized Invalid Authentication Parameters Check the user name and the password.")
+      assert.strictEqual(stderr, "Invalid Authentication Parameters. Check the user name and the password.\n")
       assert.notInclude(stderr, "canary")
     }).pipe(provideAuthority))
 })

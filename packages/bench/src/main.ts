@@ -1,101 +1,87 @@
 /**
- * How fast, as ratios against something plain that is measured in the same run: medians of interleaved rounds.
+ * Answers how fast, how big and how steady, with the targets of the project: each question in a process of its own.
  *
- * The authority answers in memory after 100 ms, as a token endpoint might; a hand-written single flight is what a
- * careful user would write instead of this library.
+ * A name as argument answers that question alone: `node packages/bench/src/main.ts herd`. Without one all are answered,
+ * and written to RESULTS.md.
  */
-import { TenovosAuth } from "@effect-tenovos/core"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
-import * as HttpClient from "effect/http/HttpClient"
-import * as HttpClientResponse from "effect/http/HttpClientResponse"
-import * as Layer from "effect/Layer"
-import * as Redacted from "effect/Redacted"
-import * as Ref from "effect/Ref"
+import * as Schema from "effect/Schema"
+import { spawnSync } from "node:child_process"
+import { writeFileSync } from "node:fs"
+import { cpus, totalmem } from "node:os"
+import { fileURLToPath } from "node:url"
+import * as expiry from "./expiry.ts"
+import { Figure } from "./figure.ts"
+import * as giveUp from "./giveUp.ts"
+import * as herd from "./herd.ts"
+import * as memory from "./memory.ts"
+import * as reads from "./reads.ts"
+import * as request from "./request.ts"
+import * as size from "./size.ts"
 
-const endpointDelay = 100
-const reads = 200_000
-const callers = 10_000
-const rounds = 9
-
-let exchanges = 0
-
-const answer = () => {
-  exchanges++
-  return new Promise<object>((resolve) =>
-    setTimeout(() => resolve({ session: { accessToken: "access", refreshToken: "refresh" } }), endpointDelay)
-  )
+const questions = {
+  reads: { title: "Reading a valid session, in CPU time", run: reads.run },
+  herd: { title: "Ten thousand callers at once, the endpoint answering after 100 ms", run: herd.run },
+  expiry: { title: "200 calls a second for 20 s, tokens of 2 s, the endpoint answering after 233 ms", run: expiry.run },
+  giveUp: { title: "A caller who gives up, and one-time refresh tokens", run: giveUp.run },
+  request: { title: "CPU added to a request", run: request.run },
+  size: { title: "Bundle and start", run: size.run },
+  memory: { title: "Memory", run: memory.run }
 }
 
-const Http = Layer.succeed(
-  HttpClient.HttpClient,
-  HttpClient.make((request) =>
-    Effect.map(Effect.promise(answer), (body) => HttpClientResponse.fromWeb(request, Response.json(body)))
-  )
-)
+const Answer = Schema.fromJsonString(Schema.Array(Figure))
+const encode = Schema.encodeEffect(Answer)
+const decode = Schema.decodeEffect(Answer)
 
-const Auth = TenovosAuth.layer({
-  apiKey: Redacted.make("key"),
-  username: "ada",
-  password: Redacted.make("secret")
-}).pipe(Layer.provide(Http))
+const line = ({ holds, target, value, what }: Figure): string =>
+  `${holds === undefined ? "      " : holds ? "holds " : "MISSED"} ${what}: ${value}${
+    target === undefined ? "" : ` (${target})`
+  }`
 
-const median = (numbers: ReadonlyArray<number>): number => numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? NaN
+const print = (title: string, figures: ReadonlyArray<Figure>) =>
+  Console.log([`\n${title}`, ...figures.map(line)].join("\n"))
 
-/** The median milliseconds of each effect; the effects take turns. */
-const compare = <Name extends string>(effects: Record<Name, Effect.Effect<unknown, unknown>>) =>
-  Effect.gen(function*() {
-    const times: Record<string, Array<number>> = {}
-    for (let round = 0; round < rounds; round++) {
-      for (const name in effects) {
-        const start = performance.now()
-        yield* effects[name]
-        ;(times[name] ??= []).push(performance.now() - start)
-      }
-    }
-    return (name: Name) => median(times[name] ?? [])
+const row = ({ holds, target, value, what }: Figure): string =>
+  `| ${what} | ${value} | ${target ?? ""} | ${holds === undefined ? "" : holds ? "yes" : "**no**"} |`
+
+/** Another process's answer. */
+const ask = Effect.fnUntraced(function*(name: string) {
+  const { stderr, stdout } = spawnSync(process.execPath, [fileURLToPath(import.meta.url), name, "--json"], {
+    encoding: "utf8",
+    maxBuffer: 2 ** 24
   })
-
-const many = <A, E>(effect: Effect.Effect<A, E>) =>
-  Effect.gen(function*() {
-    for (let i = 0; i < reads; i++) yield* effect
-  })
-
-const reading = Effect.gen(function*() {
-  const auth = yield* TenovosAuth.TenovosAuth
-  const ref = yield* Ref.make("token")
-  yield* auth.session
-  const time = yield* compare({
-    ref: many(Ref.get(ref)),
-    session: many(auth.session),
-    headers: many(auth.headers)
-  })
-  const line = (name: "session" | "headers") =>
-    Console.log(
-      `reading ${name === "session" ? "a valid session" : "its headers"}: ${
-        (time(name) / reads * 1e6).toFixed(0)
-      } ns, ` +
-        `${(time(name) / time("ref")).toFixed(1)} times a Ref`
-    )
-  yield* line("session")
-  yield* line("headers")
-}).pipe(Effect.provide(Auth))
-
-const herd = Effect.gen(function*() {
-  const before = exchanges
-  const crowd = <A, E>(effect: Effect.Effect<A, E>) =>
-    Effect.replicateEffect(effect, callers, { concurrency: "unbounded", discard: true })
-  const byHand = Effect.suspend(() => {
-    let flight: Promise<object> | undefined
-    return crowd(Effect.promise(() => flight ??= answer()))
-  })
-  const ours = TenovosAuth.TenovosAuth.use((auth) => crowd(auth.session)).pipe(Effect.provide(Auth))
-  const time = yield* compare({ byHand, ours })
-  yield* Console.log(
-    `${callers} callers at once, cold: ${time("ours").toFixed(0)} ms, ` +
-      `${(time("ours") / time("byHand")).toFixed(1)} times a hand-written single flight, ` +
-      `${((exchanges - before) / rounds / 2).toFixed(0)} token request each`
-  )
+  if (stdout === "") yield* Console.error(stderr)
+  return yield* decode(stdout)
 })
 
-await Effect.runPromise(Effect.andThen(reading, herd))
+const all = Effect.gen(function*() {
+  const sections: Array<string> = []
+  for (const [name, { title }] of Object.entries(questions)) {
+    const figures = yield* ask(name)
+    yield* print(title, figures)
+    sections.push(
+      `## ${title}\n\n| figure | value | target | holds |\n| --- | --- | --- | --- |\n${figures.map(row).join("\n")}\n`
+    )
+  }
+  const machine = `Node ${process.versions.node} on ${cpus().length} cores (${cpus()[0]?.model ?? "unknown"}), ` +
+    `${Math.round(totalmem() / 2 ** 30)} GB of memory, shared with other work.`
+  const text =
+    `# Results\n\nWritten by \`node packages/bench/src/main.ts\`. ${machine} Compare ratios of one run, not ` +
+    `times of two; figures without a target are there to compare with.\n\n${sections.join("\n")}`
+  writeFileSync(new URL("../RESULTS.md", import.meta.url), text)
+})
+
+const [name, format] = process.argv.slice(2)
+const asked = Object.entries(questions).find(([key]) => key === name)
+
+const program = name === undefined
+  ? all
+  : asked === undefined
+  ? Console.error(`There is no ${name}: ${Object.keys(questions).join(", ")}`)
+  : Effect.flatMap(
+    asked[1].run,
+    (figures) => format === "--json" ? Effect.flatMap(encode(figures), Console.log) : print(asked[1].title, figures)
+  )
+
+await Effect.runPromise(program)

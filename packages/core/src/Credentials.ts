@@ -7,6 +7,8 @@ import * as Config from "effect/Config"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import { isEndpoint } from "./internal/endpoint.ts"
+import { isHeaderValue } from "./internal/secrecy.ts"
 
 /**
  * @category models
@@ -49,11 +51,6 @@ export const make = (options: Options): Credentials => ({
   password: options.password
 })
 
-/** What an HTTP header can carry. */
-const isHeaderValue = (text: string) => /^[\t\x20-\x7e\x80-\xff]+$/.test(text)
-
-const isHttpUrl = (text: string) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)
-
 /**
  * Why these credentials can't even be sent, if they can't. The answer holds no part of them.
  *
@@ -61,19 +58,11 @@ const isHttpUrl = (text: string) => URL.canParse(text) && /^https?:$/.test(new U
  * @since 0.1.0
  */
 export const defect = (credentials: Credentials): Option.Option<string> =>
-  !isHttpUrl(credentials.endpointUrl)
-    ? Option.some("The endpoint URL is no absolute http or https URL")
+  !isEndpoint(credentials.endpointUrl)
+    ? Option.some("The endpoint URL is no absolute http or https URL without credentials, query and fragment")
     : !isHeaderValue(Redacted.value(credentials.apiKey))
     ? Option.some("The API key is empty, or holds characters that no header can carry")
     : Option.none()
-
-const ApiKey = Schema.RedactedFromValue(
-  Schema.NonEmptyString.check(Schema.makeFilter((text) => isHeaderValue(text) || "Expected a header value"))
-)
-
-const HttpUrl = Schema.String.check(
-  Schema.makeFilter((text) => isHttpUrl(text) || "Expected an absolute http or https URL")
-)
 
 /**
  * Reads the credentials from the environment.
@@ -88,12 +77,26 @@ const HttpUrl = Schema.String.check(
  * @category config
  * @since 0.1.0
  */
-export const config: Config.Config<Credentials> = Config.map(
-  Config.all({
-    apiKey: Config.schema(ApiKey, "TENOVOS_API_KEY"),
-    username: Config.NonEmptyString("TENOVOS_USERNAME"),
-    password: Config.schema(Schema.RedactedFromValue(Schema.NonEmptyString), "TENOVOS_PASSWORD"),
-    endpointUrl: Config.schema(HttpUrl, "TENOVOS_ENDPOINT_URL").pipe(Config.withDefault(productionUrl))
-  }),
-  make
-)
+export const config: Config.Config<Credentials> = /* @__PURE__ */ makeConfig()
+
+// A function, so that a bundle leaves out what a program does not use.
+function makeConfig(): Config.Config<Credentials> {
+  const Secret = Schema.RedactedFromValue(Schema.NonEmptyString)
+  const ApiKey = Secret.check(
+    Schema.makeFilter((key) => isHeaderValue(Redacted.value(key)) || "Expected a header value")
+  )
+  const HttpUrl = Schema.String.check(
+    Schema.makeFilter((text) =>
+      isEndpoint(text) || "Expected an absolute http or https URL without credentials, query and fragment"
+    )
+  )
+  return Config.map(
+    Config.all({
+      apiKey: Config.schema(ApiKey, "TENOVOS_API_KEY"),
+      username: Config.NonEmptyString("TENOVOS_USERNAME"),
+      password: Config.schema(Secret, "TENOVOS_PASSWORD"),
+      endpointUrl: Config.schema(HttpUrl, "TENOVOS_ENDPOINT_URL").pipe(Config.withDefault(productionUrl))
+    }),
+    make
+  )
+}

@@ -20,7 +20,7 @@ import type { AuthError } from "./AuthError.ts"
 export interface RefreshPolicy extends Pipeable {
   /**
    * How long before the access token's end the first caller who comes starts a renewal in the background. Everybody is
-   * served the current token meanwhile. Never more than a quarter of the token's life; the mandatory window shrinks
+   * served the current token meanwhile. Never more than a fifth of the token's life; the mandatory window shrinks
    * alike.
    */
   readonly advisoryWindow: Duration.Duration
@@ -42,7 +42,7 @@ export interface RefreshPolicy extends Pipeable {
 
 /**
  * Capped exponential backoff with jitter, from half a second to half a minute, never earlier than the authority's
- * `Retry-After`, for two minutes.
+ * `Retry-After`, for two minutes. Where that asks for longer, it ends at once, and callers are told.
  *
  * @category schedules
  * @since 0.1.0
@@ -58,7 +58,7 @@ export const retry: Schedule.Schedule<unknown, AuthError> = Schedule.min([
       "retryAfter" in reason && reason.retryAfter !== undefined ? Duration.max(duration, reason.retryAfter) : duration
     )
   ),
-  Schedule.upTo({ duration: "2 minutes" })
+  Schedule.while(({ duration, elapsed }) => elapsed + Duration.toMillis(duration) <= 120_000)
 )
 
 const make = (fields: Omit<RefreshPolicy, "pipe">): RefreshPolicy => Object.assign(Object.create(Prototype), fields)

@@ -105,6 +105,12 @@ export class TenovosAuth extends Context.Service<TenovosAuth, {
   readonly sessionWith: (demand: Demand) => Effect.Effect<Session, AuthError>
   /** A session together with its headers, and why it was served. */
   readonly serve: (demand?: Demand) => Effect.Effect<Served, AuthError>
+  /**
+   * The session at hand, without an effect; undefined where there is none to serve, or a renewal to start, so that
+   * `session` is needed. For programs outside of Effect that read it often:
+   * `auth.current() ?? await runPromise(auth.session)`.
+   */
+  readonly current: () => Session | undefined
   /** The access token of a session. */
   readonly accessToken: Effect.Effect<Redacted.Redacted, AuthError>
   /** The headers of a session: see {@link Served}. */

@@ -23,6 +23,7 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
+import * as Stream from "effect/Stream"
 import type { Reason } from "./AuthError.ts"
 import {
   AuthError,
@@ -39,6 +40,7 @@ import type { Credentials } from "./Credentials.ts"
 import { Authentication } from "./internal/contract.ts"
 import { toSession } from "./internal/receipt.ts"
 import { scrub, secretBody, secretHeaders, sendSecretly } from "./internal/secrecy.ts"
+import { makeSteady } from "./internal/steady.ts"
 import type { Session } from "./Session.ts"
 
 /**
@@ -88,17 +90,20 @@ export const make = Effect.fnUntraced(
 
     /** One attempt, as far as a successful answer. */
     const send = Effect.fnUntraced(function*(attempt: Attempt): Effect.fn.Return<Answer, AuthError> {
-      const sentAt = yield* Clock.currentTimeMillis
+      const steady = makeSteady(yield* Clock.Clock)
+      const begunAt = steady()
       const [response, text] = yield* client.execute(toRequest(attempt, apiKey)).pipe(
-        Effect.flatMap((response) => Effect.map(response.text, (text) => [response, text] as const)),
+        Effect.flatMap((response) => Effect.map(readText(response), (text) => [response, text] as const)),
         sendSecretly,
-        Effect.mapError((error) => unsent(error, [apiKey, ...attempt.secrets])),
+        Effect.mapError((error) => error._tag === "AuthError" ? error : unsent(error, [apiKey, ...attempt.secrets])),
         Effect.timeoutOrElse({
           duration: attempt.timeout,
           orElse: () => failed(new Unavailable({ problem: "Timeout" }))
         })
       )
       const receivedAt = yield* Clock.currentTimeMillis
+      // The local clock may have been set meanwhile: what counts is how it stands at the receipt.
+      const sentAt = receivedAt - (steady() - begunAt)
       if (response.status < 200 || response.status >= 300) {
         return yield* failed(refusal(response, text, [apiKey, ...attempt.secrets], receivedAt))
       }
@@ -213,6 +218,28 @@ interface Answer {
   readonly receivedAt: number
 }
 
+/** A session takes some kilobytes. What is larger is none, and not read to its end. */
+const maxBytes = 1_048_576
+
+const readText = (
+  response: HttpClientResponse.HttpClientResponse
+): Effect.Effect<string, AuthError | HttpClientError.HttpClientError> =>
+  Effect.suspend(() => {
+    const decoder = new TextDecoder()
+    let size = 0
+    return response.stream.pipe(
+      Stream.mapEffect((bytes) => {
+        size += bytes.length
+        return size <= maxBytes
+          ? Effect.sync(() => decoder.decode(bytes, { stream: true }))
+          : failed(new InvalidResponse({ status: response.status, path: "", expected: "at most 1 MiB" }))
+      }),
+      Stream.mkString,
+      Effect.map((text) => text + decoder.decode()),
+      Effect.catchReason("HttpClientError", "EmptyBodyError", () => Effect.succeed(""))
+    )
+  })
+
 const invalid = ({ response }: Answer, path: string, expected: string): InvalidResponse =>
   new InvalidResponse({ status: response.status, path, expected })
 
@@ -283,7 +310,7 @@ const refusal = (
   secrets: ReadonlyArray<string>,
   receivedAt: number
 ): Reason => {
-  const message = Option.map(decodeMessage(text), ({ message }) => scrub(message, secrets).slice(0, 500))
+  const message = Option.map(decodeMessage(text), ({ message }) => printable(scrub(message, secrets)).slice(0, 500))
   const retryAfter = headers["retry-after"] === undefined
     ? {}
     : Result.match(Headers.parseRetryAfter(headers["retry-after"]), {
@@ -308,6 +335,9 @@ const refusal = (
         : strange(status)
   }
 }
+
+/** Messages end up in terminals. */
+const printable = (text: string): string => text.replace(/\p{Cc}+/gu, " ")
 
 const strange = (status: number): InvalidResponse =>
   new InvalidResponse({ status, path: "", expected: "an answer of the API" })

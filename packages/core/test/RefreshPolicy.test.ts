@@ -121,6 +121,22 @@ describe("retry", () => {
       instants.slice(1).forEach((instant, index) => assert.isAtLeast(instant - (instants[index] ?? NaN), 20))
     }))
 
+  it.effect("ends at once when the authority asks for more time than there is, and says for how much", () =>
+    Effect.gen(function*() {
+      for (const seconds of ["3600", "99999999999999"]) {
+        const { error, instants } = yield* attempts(
+          RefreshPolicy.standard,
+          () => new Response("", { status: 429, headers: { "retry-after": seconds } })
+        )
+
+        assert.lengthOf(instants, 1)
+        assert.strictEqual(
+          error.reason._tag === "RateLimited" && error.reason.retryAfter && Duration.toSeconds(error.reason.retryAfter),
+          Number(seconds)
+        )
+      }
+    }))
+
   it.effect("is the user's own schedule, where there is one", () =>
     Effect.gen(function*() {
       const policy = RefreshPolicy.withRetry(

@@ -100,14 +100,14 @@ describe("session", () => {
       assert.include(all[2]?.body, "refresh-1")
     }).pipe(provideAuth()))
 
-  it.effect("renews a token of a few seconds in the last quarter of its life", () =>
+  it.effect("renews a token of a few seconds in the last fifth of its life", () =>
     Effect.gen(function*() {
       yield* accessToken
       yield* TestClock.adjust("2900 millis")
       assert.strictEqual(yield* accessToken, "access-0")
       yield* Effect.yieldNow
       assert.deepStrictEqual(yield* received, ["authorize"])
-      yield* TestClock.adjust("300 millis")
+      yield* TestClock.adjust("500 millis")
       assert.strictEqual(yield* accessToken, "access-0")
       yield* settled
 
@@ -637,6 +637,30 @@ describe("windows", () => {
       )
     )))
 })
+
+it.effect("the session at hand can be read without an effect, unless there is a renewal to start", () =>
+  Effect.gen(function*() {
+    const auth = yield* TenovosAuth.TenovosAuth
+    assert.isUndefined(auth.current())
+    const session = yield* auth.session
+    assert.strictEqual(auth.current(), session)
+
+    yield* TestClock.adjust("56 minutes")
+    assert.isUndefined(auth.current())
+    yield* auth.session
+    assert.strictEqual(auth.current(), session)
+    yield* settled
+    assert.strictEqual(auth.current()?.generation, 2)
+
+    yield* auth.invalidate(session)
+    assert.isDefined(auth.current())
+    yield* auth.invalidate(yield* auth.session)
+    assert.isUndefined(auth.current())
+    yield* auth.session
+    assert.strictEqual(auth.current()?.generation, 3)
+    yield* auth.signOut
+    assert.isUndefined(auth.current())
+  }).pipe(provideAuth()))
 
 describe("what can be watched", () => {
   it.effect("events tell what happened, and why", () =>

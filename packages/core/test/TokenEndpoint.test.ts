@@ -298,6 +298,13 @@ describe("authorize", () => {
       }))
   }
 
+  it.effect("takes control characters out of the authority's message", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(signIn(refusal(400, "clear\u001b[2J\u0007 screen")))
+
+      assert.strictEqual(error.reason.message, "clear [2J  screen")
+    }))
+
   it.effect("takes what was sent out of the authority's message", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(
@@ -352,6 +359,30 @@ describe("authorize", () => {
 
         assert.deepInclude((yield* Fiber.join(fiber)).reason, { _tag: "Unavailable", problem: "Timeout" })
       })))
+})
+
+describe("instants beyond all calendars", () => {
+  for (
+    const [name, claims, date] of [
+      ["a Date", {}, "Sat, 13 Sep 275760 00:00:00 GMT"],
+      ["an iat", { iat: 8_640_000_000_000 }, undefined],
+      ["an auth_time", { auth_time: 8_640_000_000_000 }, undefined],
+      ["an exp", { exp: 8_640_000_000_001 }, undefined]
+    ] as const
+  ) {
+    it.effect(`are not believed: ${name}`, () =>
+      Effect.gen(function*() {
+        const session = yield* signIn(
+          json(
+            { session: { accessToken: jwt(claims), refreshToken: "r" } },
+            date === undefined ? {} : { headers: { date } }
+          )
+        )
+
+        assert.strictEqual(DateTime.toEpochMillis(session.expiresAt), now + 3_600_000)
+        assert.strictEqual(DateTime.toEpochMillis(session.authenticatedAt), now)
+      }))
+  }
 })
 
 describe("clocks", () => {

@@ -22,6 +22,7 @@ const options = { apiKey, username: "ada", password }
 describe("TenovosAuth", () => {
   test("fails with AuthError alone, and needs nothing", () => {
     expect<Service["session"]>().type.toBe<Effect.Effect<Session.Session, AuthError.AuthError>>()
+    expect<Service["current"]>().type.toBe<() => Session.Session | undefined>()
     expect<Service["accessToken"]>().type.toBe<Effect.Effect<Redacted.Redacted, AuthError.AuthError>>()
     expect<Service["headers"]>().type.toBe<Effect.Effect<Headers.Headers, AuthError.AuthError>>()
     expect<Service["signOut"]>().type.toBe<Effect.Effect<AuthEvent.SignOut, AuthError.AuthError>>()

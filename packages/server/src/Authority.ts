@@ -56,7 +56,7 @@ export class Authority extends Context.Service<Authority, {
   readonly authorize: (credentials: {
     readonly username: string
     readonly password: Redacted.Redacted
-  }) => Effect.Effect<TenovosApi.Authentication, TenovosApi.Unauthorized>
+  }) => Effect.Effect<TenovosApi.Authentication, TenovosApi.Unauthorized | TenovosApi.TooManyRequests>
   /** New id and access tokens for a session. The access token may have expired, but must be of the same session. */
   readonly refresh: (session: {
     readonly refreshToken: Redacted.Redacted
@@ -77,8 +77,18 @@ export class Authority extends Context.Service<Authority, {
     readonly password: Redacted.Redacted
     readonly email?: string | undefined
   }) => Effect.Effect<void>
-  /** Whether there is no user and no API key yet. */
-  readonly isEmpty: Effect.Effect<boolean>
+  /** How many users and API keys there are. Without one of each nobody can sign in. */
+  readonly count: Effect.Effect<{ readonly users: number; readonly apiKeys: number }>
+  /**
+   * Adds both an API key and a user, or nothing when there is one of each already. When the username is taken, the user
+   * gets a longer one. Gives the username.
+   */
+  readonly addFirst: (options: {
+    readonly apiKey: Redacted.Redacted
+    readonly username: string
+    readonly password: Redacted.Redacted
+    readonly email?: string | undefined
+  }) => Effect.Effect<Option.Option<string>>
 }>()("@effect-tenovos/server/Authority") {}
 
 /**
@@ -99,7 +109,7 @@ export const make = Effect.fnUntraced(
 
     const issue = Effect.fnUntraced(
       function*(session: { readonly id: string; readonly authTime: number }, user: User, refreshToken: string) {
-        const now = yield* Clock.currentTimeMillis
+        const now = yield* currentMillis
         const iat = Math.floor(now / 1000)
         const claims = tokens.claims({
           session,
@@ -136,8 +146,9 @@ export const make = Effect.fnUntraced(
           return yield* new TenovosApi.Unauthorized({ message: "Invalid Authentication Parameters" })
         }
         const user = yield* db.userByName(username)
-        const matches = yield* passwords.verify(Option.map(user, (user) => user.passwordHash), password)
-        if (Option.isNone(user) || !matches) {
+        const matches = yield* passwords.tryVerify(Option.map(user, (user) => user.passwordHash), password)
+        if (Option.isNone(matches)) return yield* new TenovosApi.TooManyRequests({ message: "Too Many Requests" })
+        if (Option.isNone(user) || !matches.value) {
           return yield* new TenovosApi.Unauthorized({ message: "Invalid Authentication Parameters" })
         }
 
@@ -163,7 +174,7 @@ export const make = Effect.fnUntraced(
 
     const refresh: Authority["Service"]["refresh"] = Effect.fn("Authority.refresh")(
       function*({ accessToken, refreshToken }) {
-        const now = yield* Clock.currentTimeMillis
+        const now = yield* currentMillis
         const hash = sha256(Redacted.value(refreshToken))
         const claims = tokens.readAccess(keys.access, issuer, Redacted.value(accessToken))
         if (Option.isSome(claims)) {
@@ -184,7 +195,7 @@ export const make = Effect.fnUntraced(
 
     const expire: Authority["Service"]["expire"] = Effect.fn("Authority.expire")(
       function*(accessToken) {
-        const now = yield* Clock.currentTimeMillis
+        const now = yield* currentMillis
         const claims = tokens.readAccess(keys.access, issuer, Redacted.value(accessToken))
         const ended = Option.isSome(claims) && claims.value.exp * 1000 > now
           ? yield* db.revokeSession({ id: claims.value.origin_jti, now })
@@ -197,7 +208,7 @@ export const make = Effect.fnUntraced(
 
     const verify: Authority["Service"]["verify"] = Effect.fn("Authority.verify")(
       function*({ accessToken, idToken }) {
-        const now = yield* Clock.currentTimeMillis
+        const now = yield* currentMillis
         const access = tokens.readAccess(keys.access, issuer, Redacted.value(accessToken))
         const id = tokens.readId(keys.id, issuer, Redacted.value(idToken))
         if (Option.isNone(access) || Option.isNone(id)) return Option.none()
@@ -215,7 +226,7 @@ export const make = Effect.fnUntraced(
 
     const addApiKey: Authority["Service"]["addApiKey"] = Effect.fn("Authority.addApiKey")(
       function*(apiKey) {
-        yield* db.insertApiKey({ hash: sha256(Redacted.value(apiKey)), created_at: yield* Clock.currentTimeMillis })
+        yield* db.insertApiKey({ hash: sha256(Redacted.value(apiKey)), created_at: yield* currentMillis })
       }
     )
 
@@ -232,14 +243,26 @@ export const make = Effect.fnUntraced(
           username,
           email: email ?? null,
           password_hash: kept,
-          created_at: yield* Clock.currentTimeMillis
+          created_at: yield* currentMillis
         })
       }
     )
 
-    const isEmpty = Effect.withSpan(db.isEmpty, "Authority.isEmpty")
+    const count = Effect.withSpan(db.count, "Authority.count")
 
-    return Authority.of({ authorize, refresh, expire, verify, isApiKey, addApiKey, addUser, isEmpty })
+    const addFirst: Authority["Service"]["addFirst"] = Effect.fn("Authority.addFirst")(
+      function*({ apiKey, email, password, username }) {
+        // Before the transaction, which keeps all others from the database.
+        const password_hash = yield* passwords.hash(password)
+        const now = yield* Clock.currentTimeMillis
+        return yield* db.insertFirst(
+          { hash: sha256(Redacted.value(apiKey)), created_at: now },
+          { sub: randomUUID(), username, email: email ?? null, password_hash, created_at: now }
+        )
+      }
+    )
+
+    return Authority.of({ authorize, refresh, expire, verify, isApiKey, addApiKey, addUser, count, addFirst })
   }
 )
 
@@ -260,7 +283,7 @@ const installation = Effect.fnUntraced(function*(db: rows.Rows, region: string) 
   yield* db.insertInstallation({
     client_id: randomText(26, "abcdefghijklmnopqrstuvwxyz0123456789"),
     user_pool_id: `${region}_${randomText(9, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")}`,
-    created_at: yield* Clock.currentTimeMillis
+    created_at: yield* currentMillis
   })
   return yield* db.installation
 })
@@ -275,3 +298,6 @@ const randomText = (length: number, alphabet: string): string =>
 export const layer = (
   options?: Options
 ): Layer.Layer<Authority, never, SqlClient.SqlClient | Keys | Passwords> => Layer.effect(Authority, make(options))
+
+/** Whole milliseconds, as the database keeps them. A test clock may stand between two. */
+const currentMillis = Effect.map(Clock.currentTimeMillis, Math.floor)

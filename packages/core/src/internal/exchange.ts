@@ -14,15 +14,17 @@ import * as metrics from "./metrics.ts"
 
 /** What an attempt comes to, when it does not fail. */
 export type Outcome =
-  | { readonly _tag: "Adopted" | "Refreshed" | "SignedIn"; readonly session: Session }
+  /** `expiresAt` is steady time, read from the local clock as it stood when the session came. */
+  | { readonly _tag: "Adopted" | "Refreshed" | "SignedIn"; readonly session: Session; readonly expiresAt: number }
   | { readonly _tag: "Refused"; readonly error: AuthError }
   /** A sign-out was faster. A session that came too late is still to be ended. */
   | { readonly _tag: "SignedOut"; readonly orphan?: Session }
 
-export const make = ({ credentials, endpoint, publish, store }: {
+export const make = ({ credentials, endpoint, publish, steady, store }: {
   readonly credentials: Credentials
   readonly endpoint: TokenEndpoint["Service"]
   readonly publish: (event: AuthEvent) => Effect.Effect<unknown>
+  readonly steady: () => number
   readonly store: SessionStore["Service"]
 }): {
   /** One way down the ladder: adopt, refresh, sign in. The store is written before anybody sees the session. */
@@ -70,20 +72,32 @@ export const make = ({ credentials, endpoint, publish, store }: {
       }
     )
 
+  const came = (_tag: "Adopted" | "Refreshed" | "SignedIn", session: Session): Effect.Effect<Outcome> =>
+    Effect.map(DateTime.now, (now) => ({
+      _tag,
+      session,
+      expiresAt: steady() + Duration.toMillis(remaining(session, now))
+    }))
+
+  /** Unless a sign-out was faster: the credentials are not given for a session that would be ended at once. */
   const signIn = (flight: Flight): Effect.Effect<Outcome, AuthError> =>
-    call("authorize", flight, endpoint.authorize(credentials)).pipe(
-      Effect.map((session): Outcome => ({ _tag: "SignedIn", session })),
-      Effect.catchIf(isRefusal, (error) => Effect.succeed<Outcome>({ _tag: "Refused", error }))
+    Effect.suspend(() =>
+      flight.isWanted()
+        ? call("authorize", flight, endpoint.authorize(credentials)).pipe(
+          Effect.flatMap((session) => came("SignedIn", session)),
+          Effect.catchIf(isRefusal, (error) => Effect.succeed<Outcome>({ _tag: "Refused", error }))
+        )
+        : Effect.succeed<Outcome>({ _tag: "SignedOut" })
     )
 
   const refreshOrSignIn = (flight: Flight, session: Session): Effect.Effect<Outcome, AuthError> =>
     call("refresh", flight, endpoint.refresh(session)).pipe(
-      Effect.map((session): Outcome => ({ _tag: "Refreshed", session })),
+      Effect.flatMap((session) => came("Refreshed", session)),
       Effect.catchIf(isRefusal, () => signIn(flight))
     )
 
-  /** Whether the store may still have a session that was signed out of. */
-  let uncleared = false
+  /** Whether what the store has is older than what is known here: signed out of, or of a time when it was out of reach. */
+  let outdated = false
   /** No two sessions that were ever in hand here are of the same generation. */
   let newest = 0
 
@@ -91,12 +105,14 @@ export const make = ({ credentials, endpoint, publish, store }: {
   const attempt = (flight: Flight, held: Session | undefined) =>
     leased(Effect.uninterruptibleMask((restore) =>
       Effect.gen(function*(): Effect.fn.Return<Outcome, AuthError> {
-        const now = yield* DateTime.now
         const known: Stored = { generation: held?.generation ?? 0, session: Option.fromNullishOr(held) }
-        const stored = yield* restore(inReach(store.read, known))
-        const latest = uncleared || stored.generation < known.generation ? known : stored
+        const read = yield* restore(inReach(Effect.asSome(store.read), Option.none()))
+        const stored = Option.getOrElse(read, () => known)
+        const now = yield* DateTime.now
+        const latest = outdated || stored.generation < known.generation ? known : stored
         const renewed = latest.generation > known.generation ? Option.filter(latest.session, lives(now)) : Option.none()
-        if (Option.isSome(renewed)) return { _tag: "Adopted", session: renewed.value }
+        if (Option.isSome(renewed)) return yield* came("Adopted", renewed.value)
+        if (!flight.isWanted()) return { _tag: "SignedOut" }
 
         const answer = yield* restore(Option.match(Option.filter(latest.session, isRefreshable(now)), {
           onNone: () => signIn(flight),
@@ -107,21 +123,24 @@ export const make = ({ credentials, endpoint, publish, store }: {
         newest = Math.max(newest, stored.generation, known.generation) + 1
         const session = new Session({ ...answer.session, generation: newest })
         if (!flight.isWanted()) return { _tag: "SignedOut", orphan: session }
-        // What can't be stored is served all the same: it exists nowhere else.
-        if (yield* inReach(commit(session, stored.generation), true)) return { _tag: answer._tag, session }
+        // What can't be stored is served all the same: it exists nowhere else. So is what was refused by a store that
+        // could not be read before, as that says nothing.
+        if (Option.isNone(read)) outdated = true
+        const committed = yield* inReach(commit(session, stored.generation), true)
+        if (committed || Option.isNone(read)) return { ...answer, session }
 
         // Somebody was faster. A newer session is as good; without one, that was a sign-out, and it wins.
-        const winner = Option.filter((yield* inReach(store.read, stored)).session, lives(now))
-        if (Option.isSome(winner)) return { _tag: "Adopted", session: winner.value }
+        const winner = Option.filter((yield* inReach(store.read, stored)).session, lives(yield* DateTime.now))
+        if (Option.isSome(winner)) return yield* came("Adopted", winner.value)
         yield* Effect.ignore(call("expire", flight, endpoint.expire(session)))
         return { _tag: "SignedOut" }
       })
     ))
 
   const commit = (session: Session, expected: number): Effect.Effect<boolean, AuthError> =>
-    Effect.tap(store.commit(session, expected), () =>
+    Effect.tap(store.commit(session, expected), (committed) =>
       Effect.sync(() => {
-        uncleared = false
+        if (committed) outdated = false
       }))
 
   const clear: Effect.Effect<Option.Option<Session>, AuthError> = Effect.gen(function*() {
@@ -132,7 +151,7 @@ export const make = ({ credentials, endpoint, publish, store }: {
   const end = (latest: Option.Option<Session>) =>
     leased(Effect.gen(function*() {
       const cleared = yield* Effect.exit(clear)
-      uncleared = Exit.isFailure(cleared)
+      outdated = Exit.isFailure(cleared)
       const session = Option.orElse(latest, () => Option.flatten(Exit.getSuccess(cleared)))
       const outcome = yield* Option.match(session, {
         onNone: () => Effect.succeed(SignOut.NoSession()),

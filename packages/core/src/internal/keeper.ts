@@ -1,3 +1,4 @@
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
@@ -7,7 +8,6 @@ import * as Exit from "effect/Exit"
 import type * as Headers from "effect/http/Headers"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
-import * as PubSub from "effect/PubSub"
 import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
@@ -16,11 +16,11 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Reason } from "../AuthError.ts"
-import { AuthError, CredentialsRejected, SessionExpired } from "../AuthError.ts"
+import { AuthError, CredentialsRejected, SessionExpired, Unavailable } from "../AuthError.ts"
 import { AuthEvent, SignOut } from "../AuthEvent.ts"
 import * as Credentials from "../Credentials.ts"
 import type { RefreshPolicy } from "../RefreshPolicy.ts"
-import { refreshTokenExpiresAt, remaining, type Session } from "../Session.ts"
+import { refreshTokenExpiresAt, type Session } from "../Session.ts"
 import { SessionStore } from "../SessionStore.ts"
 import type { AuthState, Demand, Served, TenovosAuth } from "../TenovosAuth.ts"
 import { TokenEndpoint } from "../TokenEndpoint.ts"
@@ -29,6 +29,7 @@ import * as flights from "./flight.ts"
 import * as machine from "./machine.ts"
 import * as metrics from "./metrics.ts"
 import { secretHeaders } from "./secrecy.ts"
+import * as signal from "./signal.ts"
 import { makeSteady } from "./steady.ts"
 
 /** All that the keeper remembers. The life of the session is the machine's; the rest is how to reach who waits. */
@@ -41,6 +42,8 @@ interface Memory {
 /** Rests between exchanges that failed for good, or by a schedule without delays: from the first to the last. */
 const leastRest = 1000
 const mostRest = 30_000
+/** An authority may ask for more, but for how much is not its to say. */
+const longestRest = 3_600_000
 
 const refreshTokenNotice = Duration.days(3)
 
@@ -54,20 +57,19 @@ export const make = Effect.fnUntraced(function*(
   const context = yield* Effect.context<never>()
   const clock = yield* Clock.Clock
   const steady = makeSteady(clock)
-  const events = yield* PubSub.sliding<AuthEvent>(256)
-  const changes = yield* PubSub.sliding<AuthState>({ capacity: 16, replay: 1 })
+  const events = signal.make<AuthEvent>()
+  const changes = signal.make<machine.State>()
 
   const unsendable = Option.getOrUndefined(
     Option.map(Credentials.defect(credentials), (message) => errorOf(new CredentialsRejected({ message })))
   )
   const memory = yield* Ref.make<Memory>({ life: machine.initial(unsendable), flight: undefined, signOut: undefined })
-  yield* PubSub.publish(changes, view(machine.initial(unsendable)))
 
   // The way of most callers: in a span of at most a second, for which all has been looked at, nothing is to be decided.
   let trusted: Trusted | undefined
 
-  const publish = (event: AuthEvent) => PubSub.publish(events, event)
-  const exchanges = exchange.make({ credentials, endpoint, publish, store })
+  const publish = (event: AuthEvent) => Effect.sync(() => events.send(event))
+  const exchanges = exchange.make({ credentials, endpoint, publish, steady, store })
   const isWanted = () => Ref.getUnsafe(memory).life.phase._tag === "Renewing"
 
   /** Changes what is remembered, at once, and tells who watches. */
@@ -75,7 +77,7 @@ export const make = Effect.fnUntraced(function*(
     Effect.flatten(Ref.modify(memory, (before) => {
       trusted = undefined
       const [result, after] = f(before)
-      const told = after.life === before.life ? Effect.void : PubSub.publish(changes, view(after.life))
+      const told = after.life === before.life ? Effect.void : Effect.sync(() => changes.send(after.life))
       return [Effect.as(told, result), after]
     }))
 
@@ -113,7 +115,15 @@ export const make = Effect.fnUntraced(function*(
                 Effect.as(servedFrom(decision.held, decision.reason))
               )
             case "Wait":
-              return Effect.andThen(launched, flight === undefined ? serve(demand) : wait(flight, decision, restore))
+              return Effect.andThen(
+                launched,
+                flight === undefined
+                  ? serve(demand)
+                  : Effect.flatMap(wait(flight, decision, restore), (served) =>
+                    isEnough(served, demand)
+                      ? Effect.succeed(served)
+                      : restore(serve({ minimumLife: demand.minimumLife })))
+              )
             case "WaitForSignOut":
               return restore(
                 Effect.andThen(signOut === undefined ? Effect.void : Deferred.await(signOut), serve(demand))
@@ -132,19 +142,31 @@ export const make = Effect.fnUntraced(function*(
   ): Effect.Effect<Served, AuthError> =>
     Effect.useSpan("TenovosAuth.session", (span) => {
       flights.link(flight, span)
-      return Metric.modify(metrics.waiters, 1).pipe(
-        Effect.andThen(restore(Deferred.await(orTrouble ? flight.trouble : flight.end))),
-        Effect.tap(({ reason }) => Effect.sync(() => span.attribute("tenovos.auth.served", reason))),
-        Effect.tapError(({ reason }) => Effect.sync(() => span.attribute("tenovos.auth.reason", reason._tag))),
-        Effect.ensuring(Metric.modify(metrics.waiters, -1))
-      )
+      return Effect.onExit(restore(Deferred.await(orTrouble ? flight.trouble : flight.end)), (exit) =>
+        Effect.sync(() => span.attribute("tenovos.auth.served", outcomeOf(exit))))
     })
+
+  /** What was found in the store may be near its end, and not what this caller needs. */
+  const isEnough = ({ reason, session }: Served, demand: machine.Demand): boolean => {
+    const { held } = Ref.getUnsafe(memory).life
+    return reason !== "Adopted" || held?.session !== session || machine.suffices(held, steady(), demand)
+  }
 
   const session = Effect.suspend(() =>
     trusted !== undefined && isWithin(trusted, clock.currentTimeMillisUnsafe())
       ? trusted.session
       : Effect.map(serve({}), ({ session }) => session)
   )
+
+  const current = (): Session | undefined => {
+    const wall = clock.currentTimeMillisUnsafe()
+    if (trusted !== undefined && isWithin(trusted, wall)) return trusted.value
+    const now = steady()
+    const decision = machine.decide(Ref.getUnsafe(memory).life, now, {})
+    if (decision._tag !== "Serve" || decision.start) return undefined
+    if (decision.reason === "Cached") trusted = trust(decision.held, wall, now)
+    return decision.held.session
+  }
 
   const headers = Effect.suspend(() =>
     trusted !== undefined && isWithin(trusted, clock.currentTimeMillisUnsafe())
@@ -204,12 +226,13 @@ export const make = Effect.fnUntraced(function*(
   /** The exchange has ended. What it brought is remembered before anybody hears of it. */
   const settle = Effect.fnUntraced(function*(flight: flights.Flight, exit: Exit.Exit<exchange.Outcome, AuthError>) {
     const outcome = Exit.isSuccess(exit) ? exit.value : undefined
+    yield* Metric.update(metrics.waiters, flight.waiting.length)
     switch (outcome?._tag) {
       case "Adopted":
       case "Refreshed":
       case "SignedIn": {
         failures = 0
-        const held = yield* take(outcome.session)
+        const held = yield* take(outcome.session, outcome.expiresAt)
         yield* conclude((state) => machine.renewed(state, held))
         yield* publish(AuthEvent[outcome._tag]({ session: outcome.session }))
         yield* noticeRefreshToken(outcome.session)
@@ -227,10 +250,14 @@ export const make = Effect.fnUntraced(function*(
         return flights.answer(flight, over)
       }
       case undefined: {
-        const error = Option.getOrElse(Exit.findErrorOption(exit), () => errorOf(new SessionExpired()))
+        const defect = Exit.isFailure(exit) && Cause.hasDies(exit.cause) ? Cause.squash(exit.cause) : undefined
+        const error = defect === undefined
+          ? Option.getOrElse(Exit.findErrorOption(exit), () => errorOf(new SessionExpired()))
+          : new AuthError({ reason: new Unavailable({ problem: "Transport" }), cause: defect })
         const until = steady() + rest(error)
         yield* conclude((state) => machine.failed(state, until, error))
-        return flights.answer(flight, Effect.fail(error))
+        // A bug is told as such to those who wait; who comes later is told that it does not work at present.
+        return flights.answer(flight, defect === undefined ? Effect.fail(error) : Effect.die(defect))
       }
     }
   })
@@ -242,13 +269,13 @@ export const make = Effect.fnUntraced(function*(
     const retryAfter = "retryAfter" in reason && reason.retryAfter !== undefined
       ? Duration.toMillis(reason.retryAfter)
       : 0
-    return Math.max(retryAfter, Math.min(mostRest, leastRest * 2 ** failures++))
+    return Math.max(Math.min(retryAfter, longestRest), Math.min(mostRest, leastRest * 2 ** failures++))
   }
 
   /** A session comes into hand: from now on its life is counted in steady time. */
-  const take = Effect.fnUntraced(function*(session: Session) {
+  const take = Effect.fnUntraced(function*(session: Session, expiresAt: number) {
     const now = steady()
-    const life = Duration.toMillis(remaining(session, yield* DateTime.now))
+    const life = expiresAt - now
     yield* Metric.update(metrics.secondsToExpiry, life / 1000)
     return machine.hold(
       { session, headers: headersOf(session, credentials) },
@@ -320,19 +347,24 @@ export const make = Effect.fnUntraced(function*(
   // Keeping fresh
   // ---------------------------------------------------------------------------
 
-  const watched = Stream.fromPubSub(changes)
-
   /** Asks for a session when its advisory window begins; as others would, but in time. */
-  const keepFresh = watched.pipe(
-    Stream.switchMap(() => {
-      const { life } = Ref.getUnsafe(memory)
-      const due = machine.dueAt(life)
-      return due === undefined
-        ? Stream.empty
-        : Stream.fromEffect(Effect.andThen(sleepUntil(due), Effect.exit(serve({}))))
-    }),
-    Stream.runDrain
-  )
+  const keepFresh = Effect.forever(Effect.suspend(() => {
+    const { life } = Ref.getUnsafe(memory)
+    const due = machine.dueAt(life)
+    return due === undefined
+      ? changeFrom(life)
+      : Effect.raceFirst(Effect.andThen(sleepUntil(due), Effect.exit(serve({}))), changeFrom(life))
+  }))
+
+  const changeFrom = (life: machine.State): Effect.Effect<unknown> =>
+    Effect.callback((resume) => {
+      if (Ref.getUnsafe(memory).life !== life) return resume(Effect.void)
+      const ignore = changes.listen(() => {
+        ignore()
+        resume(Effect.void)
+      })
+      return Effect.sync(ignore)
+    })
 
   /** In steps of an hour at the most: timers count 32 bits, and machines sleep. */
   const sleepUntil = (instant: number): Effect.Effect<void> =>
@@ -349,13 +381,14 @@ export const make = Effect.fnUntraced(function*(
     session,
     sessionWith: (demand) => Effect.map(serve(toMachine(demand)), ({ session }) => session),
     serve: (demand) => serve(toMachine(demand ?? {})),
+    current,
     accessToken: Effect.map(session, ({ accessToken }) => accessToken),
     headers,
     invalidate,
     signOut,
     state: Effect.map(Ref.get(memory), ({ life }) => view(life)),
-    changes: watched,
-    events: Stream.fromPubSub(events)
+    changes: Stream.map(signal.toStream(changes, () => Ref.getUnsafe(memory).life), view),
+    events: signal.toStream(events)
   }
 })
 
@@ -374,6 +407,7 @@ const servedFrom = ({ headers, session }: machine.Held, reason: Served["reason"]
 interface Trusted {
   readonly from: number
   readonly until: number
+  readonly value: Session
   readonly session: Effect.Effect<Session>
   readonly headers: Effect.Effect<Headers.Headers>
 }
@@ -381,6 +415,7 @@ interface Trusted {
 const trust = ({ advisoryAt, headers, session }: machine.Held, wall: number, now: number): Trusted => ({
   from: wall,
   until: wall + Math.min(1000, advisoryAt - now),
+  value: session,
   session: Effect.succeed(session),
   headers: Effect.succeed(headers)
 })
@@ -392,6 +427,12 @@ const headersOf = ({ accessToken, idToken }: Session, { apiKey }: Credentials.Cr
     { "x-api-key": Redacted.value(apiKey), accesstoken: Redacted.value(accessToken) },
     idToken === undefined ? {} : { authorization: Redacted.value(idToken) }
   )
+
+/** Why a session was served, or why none. */
+const outcomeOf = (exit: Exit.Exit<Served, AuthError>): string =>
+  Exit.isSuccess(exit)
+    ? exit.value.reason
+    : Option.match(Exit.findErrorOption(exit), { onNone: () => "Interrupted", onSome: ({ reason }) => reason._tag })
 
 const errorOf = (reason: Reason): AuthError => new AuthError({ reason })
 

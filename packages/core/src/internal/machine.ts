@@ -101,7 +101,7 @@ export const decide = ({ held, phase, rejected }: State, now: number, demand: De
  * Whether a session meets a demand. One for more than three quarters of a token's life counts as three quarters, or it
  * would be renewed without end.
  */
-const suffices = (held: Held, now: number, { minimumLife }: Demand): boolean =>
+export const suffices = (held: Held, now: number, { minimumLife }: Demand): boolean =>
   minimumLife === undefined
     ? now < held.mandatoryAt
     : now <= held.expiresAt - Math.min(minimumLife, (held.expiresAt - held.acquiredAt) * 0.75)
@@ -131,10 +131,13 @@ export const hold = (
 ): Held => {
   const { life, now, policy, random } = options
   const advisoryWindow = Duration.toMillis(policy.advisoryWindow)
-  const whole = DateTime.toEpochMillis(session.expiresAt) - DateTime.toEpochMillis(session.issuedAt)
-  const scale = advisoryWindow === 0 ? 1 : Math.min(1, whole / 4 / advisoryWindow)
+  const stated = DateTime.toEpochMillis(session.expiresAt) - DateTime.toEpochMillis(session.issuedAt)
+  // The issue may be stamped with a second that had nearly passed. What is left says more, unless it is left of a session
+  // that others have used for long.
+  const longest = (life > stated / 2 ? Math.min(life, stated) : stated) / 5
+  const scale = advisoryWindow === 0 ? 1 : Math.min(1, longest / advisoryWindow)
   const expiresAt = now + life
-  const mandatoryAt = expiresAt - Math.min(whole / 4, Duration.toMillis(policy.mandatoryWindow) * scale)
+  const mandatoryAt = expiresAt - Math.min(longest, Duration.toMillis(policy.mandatoryWindow) * scale)
   const advisoryAt = expiresAt - advisoryWindow * scale * (1 - policy.jitter * random)
   return { session, headers, acquiredAt: now, expiresAt, mandatoryAt, advisoryAt: Math.min(advisoryAt, mandatoryAt) }
 }

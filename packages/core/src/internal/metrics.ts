@@ -11,8 +11,10 @@ const exchanges = Metric.counter("tenovos_auth_exchanges_total", {
 
 const duration = Metric.timer("tenovos_auth_exchange_duration", { description: "Time that an exchange took" })
 
-/** Fibers that wait for an exchange. */
-export const waiters = Metric.gauge("tenovos_auth_waiters", { description: "Callers that wait for an exchange" })
+/** Updated at the end of every exchange. */
+export const waiters = Metric.gauge("tenovos_auth_waiters", {
+  description: "Callers that waited for the last exchange"
+})
 
 /** Updated at every renewal; goes down by a second a second. */
 export const secondsToExpiry = Metric.gauge("tenovos_auth_seconds_to_expiry", {

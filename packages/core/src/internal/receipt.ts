@@ -9,6 +9,8 @@ import { ClockSkew, InvalidResponse } from "../AuthError.ts"
 import { Session } from "../Session.ts"
 import type { Authentication } from "./contract.ts"
 import { lenient } from "./contract.ts"
+import { isEndpoint } from "./endpoint.ts"
+import { isHeaderValue } from "./secrecy.ts"
 
 /** What is known of an answer besides its body. */
 export interface Receipt {
@@ -34,15 +36,22 @@ export const toSession = (
   const invalid = (path: string, expected: string) =>
     Result.fail(new InvalidResponse({ status: receipt.status, path, expected }))
   if (Redacted.value(session.accessToken) === "") return invalid("session.accessToken", "a non-empty string")
+  if (!isHeaderValue(Redacted.value(session.accessToken))) return invalid("session.accessToken", "a header value")
 
   const endpointUrl = parseUrl(authentication.endpointUrl)
+  if (endpointUrl !== undefined && !isEndpoint(endpointUrl.href)) {
+    return invalid("endpointUrl", "a URL without credentials, query and fragment")
+  }
   if (endpointUrl?.protocol === "http:" && parseUrl(receipt.endpointUrl)?.protocol === "https:") {
     return invalid("endpointUrl", "an https URL")
   }
 
   const access = readClaims(session.accessToken)
   const id = readClaims(session.authorization)
-  const issuedAt = latest(seconds(access.iat), Option.getOrUndefined(receipt.date))
+  const issuedAt = latest(
+    seconds(access.iat),
+    Option.getOrUndefined(Option.filter(receipt.date, (date) => date <= lastInstant))
+  )
   const now = issuedAt ?? receipt.receivedAt
   const expiresAt = earliest(epoch(session.expireEpoch, now, issuedAt), seconds(access.exp)) ?? now + oneHour
   const clockOffset = issuedAt === undefined ? 0 : measureOffset(issuedAt, receipt)
@@ -52,7 +61,7 @@ export const toSession = (
   const { previous } = receipt
   const authenticatedAt = seconds(access.auth_time ?? id.auth_time)
   const refreshToken = nonEmpty(session.refreshToken) ?? previous?.refreshToken
-  const idToken = nonEmpty(session.authorization) ?? previous?.idToken
+  const idToken = sendable(session.authorization) ?? previous?.idToken
   return Result.succeed(
     new Session({
       endpointUrl: endpointUrl?.href ?? receipt.endpointUrl,
@@ -120,7 +129,8 @@ const readClaims = (token: Redacted.Redacted | undefined): typeof Claims.Type =>
 // Lenient values
 // -----------------------------------------------------------------------------
 
-const lastInstant = 8_640_000_000_000_000
+/** The end of the year 9999. What is said to come later is no instant. */
+const lastInstant = 253_402_300_799_999
 
 /**
  * The contract says milliseconds; a number that makes sense as seconds only is taken as such. One from before the issue,
@@ -154,6 +164,9 @@ const parseUrl = (text: string | undefined): URL | undefined => {
 
 const nonEmpty = (value: Redacted.Redacted | undefined): Redacted.Redacted | undefined =>
   value === undefined || Redacted.value(value) === "" ? undefined : value
+
+const sendable = (value: Redacted.Redacted | undefined): Redacted.Redacted | undefined =>
+  value === undefined || !isHeaderValue(Redacted.value(value)) ? undefined : value
 
 type Defined<A> = { [K in keyof A]?: A[K] & ({} | null) }
 

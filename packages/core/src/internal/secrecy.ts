@@ -63,3 +63,6 @@ export const scrub = (text: string, secrets: ReadonlyArray<string>): string => {
 
 // As `String.prototype.toWellFormed`, which is younger than some runtimes.
 const wellFormed = (text: string): string => text.replace(/\p{Surrogate}/gu, "\ufffd")
+
+/** Whether a header can carry it as it is. What can't be sent would be told by the transport's error. */
+export const isHeaderValue = (text: string): boolean => /^[\t\x20-\x7e\x80-\xff]+$/.test(text) && text.trim() === text

@@ -4,6 +4,7 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Stream from "effect/Stream"
 
 // An authority as a model: it issues, refreshes, revokes and ends tokens as the real one does, by a clock of its own, and
 // judges what it receives. It trusts no client, and knows nothing of how one works inside.
@@ -33,7 +34,7 @@ export interface Token {
   readonly issuedAt: number
   readonly expiresAt: number
   /** How many sign-outs had begun when the request for it arrived. */
-  readonly era: number
+  era: number
   readonly layer: number
   /** Sums of the jumps of the client's clock when the request for it arrived. */
   readonly jumps: Jumps
@@ -82,6 +83,8 @@ export class ModelAuthority {
   resourceDelay = 0
   forbids = false
 
+  turn: ((label: string) => Effect.Effect<void>) | undefined
+
   /** How many sign-outs have begun. */
   era = 0
   /** How many layers were opened. */
@@ -107,7 +110,11 @@ export class ModelAuthority {
   mostAttempts: (elapsed: number) => number = () => Infinity
   /** Whether somebody asked for more than a session, since the last delivery. */
   demanded = false
-  private failing: { readonly since: number; count: number; pauseUntil: number; jumps: number } | undefined
+  /** Whether somebody waits for more than a session. */
+  isDemanded: () => boolean = () => false
+  /** Whether the client's store has failed, so that it may have come to know less than it was told. */
+  storeWasSick = false
+  private failing: { readonly since: number; count: number; pauseUntil: number; jumps: number; readonly jumped: number } | undefined
   private readonly families = new Map<string, Family>()
   private readonly requests = new Map<string, Array<{ readonly status: number }>>()
   private counter = 0
@@ -137,18 +144,23 @@ export class ModelAuthority {
   }
 
   /** A new layer takes over, with what the store has. */
-  opened(stored: string | undefined): void {
+  opened(stored: { readonly accessToken: string; readonly refreshToken: string | undefined } | undefined): void {
     this.layer++
     this.closing = false
     this.rejected = false
     this.failing = undefined
     this.demanded = true
+    this.storeWasSick = false
     this.current = undefined
     this.unstored.clear()
-    const family = stored === undefined ? undefined : this.families.get(stored)
-    this.refreshToken = stored === undefined || family === undefined
-      ? undefined
-      : { name: stored, family, refused: false }
+    this.refreshToken = undefined
+    if (stored === undefined) return
+    // What a sign-out could not clear, nobody can tell from what was never signed out of.
+    const token = this.tokens.get(stored.accessToken)
+    if (token !== undefined) token.era = this.era
+    const name = stored.refreshToken ?? ""
+    const family = this.families.get(name)
+    if (family !== undefined) this.refreshToken = { name, family, refused: false }
   }
 
   revokeAccess(): void {
@@ -196,7 +208,10 @@ export class ModelAuthority {
       Effect.map(({ body, headers, status }) => {
         const response = HttpClientResponse.fromWeb(request, new Response(null, { status, headers }))
         // Without a trip through a stream of the platform, so that all happens in virtual time.
-        return Object.defineProperty(response, "text", { value: Effect.succeed(body) })
+        return Object.defineProperties(response, {
+          text: { value: Effect.succeed(body) },
+          stream: { value: Stream.succeed(new TextEncoder().encode(body)) }
+        })
       })
     )
   )
@@ -242,7 +257,7 @@ export class ModelAuthority {
       : 200
     this.requests.set(id, [...earlier, { status }])
     const answer = { status, headers: status === 302 ? { location: "https://elsewhere.example/x" } : {}, body: "{}" }
-    return Effect.as(this.pause(this.resourceDelay), answer).pipe(
+    return Effect.as(this.pause(this.resourceDelay, "answer"), answer).pipe(
       Effect.tap(() =>
         Effect.sync(() => {
           if (status === 401 && token !== undefined) token.refused = true
@@ -269,8 +284,8 @@ export class ModelAuthority {
     if (kind !== "expire") this.judgeAttempt(kind, at)
     judge()
 
-    const failed = (retryAfter = 0) => kind === "expire" ? undefined : this.fail(retryAfter * 1000)
-    const half = this.pause(delay / 2)
+    const failed = (retryAfter = 0) => kind === "expire" ? undefined : this.fail(arrival.era, retryAfter * 1000)
+    const half = this.pause(delay / 2, kind)
     const healthy = half.pipe(
       Effect.andThen(Effect.suspend(() => {
         this.arrival = { ...arrival, at }
@@ -292,7 +307,7 @@ export class ModelAuthority {
       }))
     )
     const sick = Effect.andThen(
-      this.pause(outage === "hang" ? 90_000 : delay),
+      this.pause(outage === "hang" ? 90_000 : delay, kind),
       Effect.suspend((): Effect.Effect<Answer, Dropped> => {
         failed(outage === "429" ? this.retryAfter : 0)
         switch (outage) {
@@ -419,7 +434,7 @@ export class ModelAuthority {
     // It was over before it arrived, or its receipt can't be dated: the client may not want it.
     const forward = this.jumps.forward !== token.jumps.forward
     if (forward || token.expiresAt - this.now() <= this.doubt(token)) {
-      this.fail(0)
+      this.fail(token.era, 0)
       this.refreshToken = undefined
       this.current = undefined
       return
@@ -439,9 +454,12 @@ export class ModelAuthority {
     else if (kind === "refresh" && this.refreshToken !== undefined) this.refreshToken.refused = true
   }
 
-  private fail(retryAfter: number): void {
+  private fail(era: number, retryAfter: number): void {
+    // Whoever signs out begins anew.
+    if (era !== this.era) return
     const now = this.now()
-    const failing = this.failing ?? { since: now, count: 0, pauseUntil: 0, jumps: this.jumps.forward }
+    const failing = this.failing ?? { since: now, count: 0, pauseUntil: 0, jumps: 0, jumped: this.jumps.forward }
+    failing.jumps = this.jumps.forward
     failing.pauseUntil = now + Math.max(retryAfter, this.leastPause(failing.count))
     failing.count++
     this.failing = failing
@@ -450,11 +468,12 @@ export class ModelAuthority {
   private judgeAttempt(kind: Exchange["kind"], at: number): void {
     const { failing } = this
     if (failing !== undefined) {
-      // The sign-in that follows a refused refresh is a part of the same attempt.
-      if (at < failing.pauseUntil - 1) {
-        this.violate(5, `${kind} came ${failing.pauseUntil - at} ms before the pause was over`)
+      // A jump forward of the client's clock counts as time.
+      const pauseUntil = failing.pauseUntil - (this.jumps.forward - failing.jumps)
+      if (at < pauseUntil - 1) {
+        this.violate(5, `${kind} came ${pauseUntil - at} ms before the pause was over`)
       }
-      if (failing.jumps === this.jumps.forward && failing.count + 1 > this.mostAttempts(at - failing.since)) {
+      if (failing.jumped === this.jumps.forward && failing.count + 1 > this.mostAttempts(at - failing.since)) {
         this.violate(5, `${failing.count + 1} attempts in ${at - failing.since} ms`)
       }
     }
@@ -473,7 +492,8 @@ export class ModelAuthority {
     }
     const window = Math.min(this.advisoryWindow, this.settings.life / 4)
     if (
-      !this.demanded && !token.refused && this.leastLife(token) > window && !this.isUnknowable(token)
+      !this.demanded && !this.isDemanded() && !token.refused && this.leastLife(token) > window &&
+      !this.isUnknowable(token)
     ) {
       this.violate(8, `${token.name} was renewed ${this.leastLife(token)} ms before its end, and nobody asked for it`)
     }
@@ -485,15 +505,15 @@ export class ModelAuthority {
     if (this.rejected) this.violate(10, "the credentials came again after they were refused")
     const known = this.refreshToken
     if (
-      known !== undefined && !known.refused &&
+      known !== undefined && !known.refused && !this.storeWasSick &&
       this.now() + this.jumps.forward + this.jumps.backward < known.family.authenticatedAt + month - day
     ) {
       this.violate(10, `the credentials came although ${known.name} was not refused`)
     }
   }
 
-  private pause(millis: number): Effect.Effect<void> {
-    return millis <= 0 ? Effect.void : Effect.sleep(millis)
+  pause(millis: number, label: string): Effect.Effect<void> {
+    return this.turn !== undefined ? this.turn(label) : millis <= 0 ? Effect.void : Effect.sleep(millis)
   }
 }
 

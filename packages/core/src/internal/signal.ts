@@ -1,0 +1,32 @@
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+
+/** Tells those who listen. A `PubSub` would do more, and add a tenth to the size of a program that nobody watches. */
+export interface Signal<A> {
+  readonly send: (value: A) => void
+  /** Listens until the returned function is called. */
+  readonly listen: (listener: (value: A) => void) => () => void
+}
+
+export const make = <A>(): Signal<A> => {
+  const listeners = new Set<(value: A) => void>()
+  return {
+    send: (value) => listeners.forEach((listener) => listener(value)),
+    listen: (listener) => {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    }
+  }
+}
+
+/** What is sent from now on, after `first`. A consumer that is slow misses the oldest. */
+export const toStream = <A>(signal: Signal<A>, first?: () => A): Stream.Stream<A> =>
+  Stream.callback((queue) =>
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        if (first !== undefined) Queue.offerUnsafe(queue, first())
+        return signal.listen((value) => Queue.offerUnsafe(queue, value))
+      }),
+      (ignore) => Effect.sync(ignore)
+    ), { bufferSize: 256, strategy: "sliding" })
