@@ -30,7 +30,7 @@ describe("in random programs", () => {
 
   it(
     "rule 4: while the access token is good nobody fails or waits because its renewal fails",
-    () => holds({ rules: [4], runs: 50, weights: { outage: 8, time: 12, sessionCall: 8, heal: 2, revokeRefresh: 2 } }),
+    () => holds({ rules: [4], runs: 50, weights: { outage: 8, time: 12, sessionCall: 8, heal: 2, revokeRefresh: 3, password: 3 } }),
     patience
   )
 
@@ -79,11 +79,11 @@ describe("in random programs", () => {
     patience
   )
 
-  it("all rules hold together", () => holds({ rules: [], runs: 80 }), patience)
+  it("all rules hold together", () => holds({ rules: [], runs: 60 }), patience)
 
   it(
     "all rules hold for every interleaving of callers, sign-outs, closings and the exchange",
-    () => interleavingsHold(20),
+    () => interleavingsHold(40),
     patience
   )
 })

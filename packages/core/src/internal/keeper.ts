@@ -239,6 +239,7 @@ export const make = Effect.fnUntraced(function*(
         return flights.answer(flight, Effect.succeed(servedFrom(held, outcome._tag)))
       }
       case "Refused": {
+        yield* trouble(flight)
         const error = errorOf(new CredentialsRejected({ message: outcome.error.reason.message }))
         yield* conclude((state) => machine.rejected(state, error))
         yield* publish(AuthEvent.CredentialsRejected({ error }))

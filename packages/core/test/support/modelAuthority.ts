@@ -42,6 +42,8 @@ export interface Token {
   /** Whether the API has refused it, and the client knows. */
   refused: boolean
   deliveredAt: number | undefined
+  /** What the client may believe the token to live too long, as its clock is behind by less than an answer can tell. */
+  grace: number
 }
 
 /** What a sign-in began: all tokens that come of it. */
@@ -110,6 +112,14 @@ export class ModelAuthority {
   mostAttempts: (elapsed: number) => number = () => Infinity
   /** Whether somebody asked for more than a session, since the last delivery. */
   demanded = false
+  /** What the client's clock is behind, in milliseconds. */
+  clockBehind: () => number = () => 0
+  /** Whether it can't be told if the client took the last answer for a failure. */
+  unsure = false
+  /** Whether an attempt has failed since the last session came, or may have. */
+  get isTroubled(): boolean {
+    return this.failing !== undefined || this.unsure || this.rejected
+  }
   /** Whether somebody waits for more than a session. */
   isDemanded: () => boolean = () => false
   /** Whether the client's store has failed, so that it may have come to know less than it was told. */
@@ -150,6 +160,7 @@ export class ModelAuthority {
     this.rejected = false
     this.failing = undefined
     this.demanded = true
+    this.unsure = false
     this.storeWasSick = false
     this.current = undefined
     this.unstored.clear()
@@ -173,6 +184,11 @@ export class ModelAuthority {
 
   isExpired(token: Token): boolean {
     return this.now() >= token.expiresAt
+  }
+
+  /** Whether the client ought to know that it is. */
+  isKnownExpired(token: Token): boolean {
+    return this.now() >= token.expiresAt + token.grace && !this.isUnknowable(token)
   }
 
   /** A session that was measured by one clock, and adopted by another that is behind it: nobody can know its end. */
@@ -244,7 +260,7 @@ export class ModelAuthority {
     if (earlier.length > 1) this.violate(8, `request ${id} came ${earlier.length + 1} times`)
     if (earlier.some(({ status }) => status !== 401)) this.violate(8, `request ${id} came again without a 401`)
     if (earlier.length > 0 && request.body._tag === "Stream") this.violate(8, `the stream of request ${id} came again`)
-    if (token !== undefined && this.isExpired(token) && !this.isUnknowable(token)) {
+    if (token !== undefined && this.isKnownExpired(token)) {
       this.violate(1, `${token.name} came ${this.now() - token.expiresAt} ms after its end`)
     }
     if (token !== undefined && token.era < this.era) this.violate(9, `${token.name} came after the sign-out`)
@@ -405,7 +421,8 @@ export class ModelAuthority {
       jumps: { forward: this.arrival.forward, backward: this.arrival.backward },
       revoked: false,
       refused: false,
-      deliveredAt: undefined
+      deliveredAt: undefined,
+      grace: 0
     }
     this.tokens.set(name, token)
     return {
@@ -431,15 +448,21 @@ export class ModelAuthority {
 
   private deliver(token: Token, refreshToken: string | undefined): void {
     token.deliveredAt = this.now()
+    // Answers are stamped with whole seconds, and on their way for a while: within that clocks count as equal.
+    const behind = this.clockBehind()
+    token.grace = behind > 0 && behind <= 1001 + token.deliveredAt - token.requestedAt ? behind : 0
     // It was over before it arrived, or its receipt can't be dated: the client may not want it.
     const forward = this.jumps.forward !== token.jumps.forward
     if (forward || token.expiresAt - this.now() <= this.doubt(token)) {
-      this.fail(token.era, 0)
+      if (this.isExpired(token)) this.fail(token.era, 0)
+      else this.failing = undefined
+      this.unsure = true
       this.refreshToken = undefined
       this.current = undefined
       return
     }
     this.failing = undefined
+    this.unsure = false
     this.demanded = false
     this.unstored.add(token.name)
     if (token.era !== this.era) return
@@ -490,7 +513,7 @@ export class ModelAuthority {
     if (this.current !== undefined && this.current !== token) {
       this.violate(8, `${token.name} was renewed although the client has a newer one`)
     }
-    const window = Math.min(this.advisoryWindow, this.settings.life / 4)
+    const window = Math.min(this.advisoryWindow, this.settings.life / 5)
     if (
       !this.demanded && !this.isDemanded() && !token.refused && this.leastLife(token) > window &&
       !this.isUnknowable(token)

@@ -340,7 +340,12 @@ const weighted = (weights: Weights): ReadonlyArray<fc.Arbitrary<Step>> =>
   (Object.keys(steps) as ReadonlyArray<keyof typeof steps>)
     .flatMap((name) => Array.from({ length: weights[name] ?? 0 }, () => steps[name]))
 
-const parameters = <A>(runs: number): fc.Parameters<A> => ({ numRuns: runs * size.factor, ...replay })
+const parameters = <A>(runs: number): fc.Parameters<A> => ({
+  numRuns: runs * size.factor,
+  // A program that hangs is one that fails.
+  timeout: 20_000,
+  ...replay
+})
 
 /** Runs random programs twice, once with nobody giving up: the authority must see the same. */
 export const interruptionChangesNothing = (runs: number): Promise<void> =>

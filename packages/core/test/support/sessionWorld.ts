@@ -48,6 +48,14 @@ interface Call {
   readonly fiber: Fiber.Fiber<unknown, unknown>
 }
 
+/** A span of the wall clock, before so many jumps back. */
+interface Look {
+  readonly jumps: number
+  readonly from: number
+  end: number
+  over: boolean
+}
+
 export type StoreOperation = "read" | "commit" | "clear" | "lease"
 
 /** Background work comes as far as it can without time. */
@@ -78,7 +86,8 @@ export class SessionWorld {
   leases = 0
   signingOut = 0
   stored: SessionStore.Stored = { generation: 0, session: Option.none() }
-  private readonly committed = new Set<string>()
+  /** When the keeper was done with storing a session, of whatever success. */
+  private readonly committed = new Map<string, number>()
   private layer: {
     readonly scope: Scope.Closeable
     readonly context: Context.Context<TenovosAuth.TenovosAuth | TenovosClient.TenovosClient>
@@ -101,6 +110,7 @@ export class SessionWorld {
     } else {
       this.authority.mostAttempts = (elapsed) => 2 + fastestAttempts(elapsed + 30_000)
     }
+    this.authority.clockBehind = () => -this.skew
     this.authority.isDemanded = () =>
       [...this.pending].some(({ kind }) => kind._tag === "force" || kind._tag === "minimum")
     const wall = () => Math.floor(epoch + testClock.currentTimeMillisUnsafe() + this.skew)
@@ -155,12 +165,11 @@ export class SessionWorld {
         // Tried is as good as done here: whoever can't write serves from memory.
         const name = Redacted.value(session.accessToken)
         this.authority.unstored.delete(name)
-        this.committed.add(name)
         return operation("commit", () => {
           if (this.stored.generation !== expected || session.generation <= expected) return false
           this.stored = { generation: session.generation, session: Option.some(session) }
           return true
-        })
+        }).pipe(Effect.ensuring(Effect.sync(() => this.committed.set(name, this.now()))))
       },
       clear: (generation) =>
         operation("clear", () => {
@@ -253,7 +262,7 @@ export class SessionWorld {
   /** Begins a call. What it comes to is judged when it ends. */
   readonly call = (kind: CallKind): Effect.Effect<Call> =>
     Effect.flatMap(this.held, (held) => {
-      this.avoidBlindSpot()
+      const look = this.avoidBlindSpot()
       const id = `${++this.nextId}`
       const startedAt = this.now()
       const { era, layer } = this.authority
@@ -270,6 +279,8 @@ export class SessionWorld {
             (held) =>
               Effect.sync(() => {
                 over = true
+                this.extend(look)
+                look.over = true
                 if (call !== undefined) this.pending.delete(call)
                 if (Exit.hasInterrupts(exit) || layer !== this.authority.layer || this.layer === undefined) return
                 this.judge(kind, id, exit, { era, held, startedAt, atOnce })
@@ -300,19 +311,39 @@ export class SessionWorld {
    * second from the same second once more, to which the clock was set back. That is the price of a fast read, and no
    * program here comes to it.
    */
-  private avoidBlindSpot(): void {
-    const wall = () => this.clock.currentTimeMillisUnsafe()
-    while (this.looks.some(({ backward, wall: from }) =>
-      backward !== this.authority.jumps.backward && from <= wall() && wall() < from + 1000
-    )) this.jump(1000)
-    this.looks.push({ backward: this.authority.jumps.backward, wall: wall() })
+  private avoidBlindSpot(): Look {
+    const { backward } = this.authority.jumps
+    const again = this.looks.find(({ end, from, jumps }) =>
+      jumps !== backward && from <= this.wall() && this.wall() < end + 1000
+    )
+    if (again !== undefined) {
+      this.jump(again.end + 1000 - this.wall())
+      return this.avoidBlindSpot()
+    }
+    const look = { jumps: backward, from: this.wall(), end: this.wall(), over: false }
+    this.looks.push(look)
+    return look
   }
 
-  private readonly looks: Array<{ readonly backward: number; readonly wall: number }> = []
+  /** A call looks at the clock whenever it sends, from its beginning to its end. */
+  private extend(look: Look): void {
+    if (look.jumps === this.authority.jumps.backward) look.end = Math.max(look.end, this.wall())
+  }
 
+  private readonly looks: Array<Look> = []
+
+  private wall(): number {
+    return this.clock.currentTimeMillisUnsafe()
+  }
+
+  /** In the last fifth of a life at most, and shorter where the advisory window is. */
   private get mandatoryWindow(): number {
-    const { mandatoryWindow } = policies[this.settings.policy]
-    return Math.min(this.settings.life / 4, Duration.toMillis(mandatoryWindow))
+    const { advisoryWindow, mandatoryWindow } = policies[this.settings.policy]
+    const longest = this.settings.life / 5
+    return Math.min(
+      longest,
+      Duration.toMillis(mandatoryWindow) * Math.min(1, longest / Duration.toMillis(advisoryWindow))
+    )
   }
 
   private effect(kind: CallKind, id: string): Effect.Effect<unknown, unknown> {
@@ -377,20 +408,27 @@ export class SessionWorld {
     }
     const token = authority.tokens.get(this.accessTokenOf(kind, exit.value) ?? "")
     if (token === undefined) return
-    if (authority.isExpired(token) && !authority.isUnknowable(token)) {
+    if (authority.isKnownExpired(token)) {
       authority.violate(1, `${show(kind)} was served ${token.name} ${this.now() - token.expiresAt} ms after its end`)
     }
     // Who was served just before the sign-out may come to know it just after.
     if (token.era < at.era) authority.violate(9, `${show(kind)} was served ${token.name} after the sign-out`)
     if (!this.committed.has(token.name)) authority.violate(3, `${show(kind)} was served ${token.name} before the store`)
+    const fresh = (this.committed.get(token.name) ?? this.now()) >= at.startedAt
+    const left = token.expiresAt - this.now()
+    if (
+      isPlain(kind) && !fresh && !authority.isTroubled && token.grace === 0 && left < this.mandatoryWindow / 2 &&
+      !authority.isUnknowable(token)
+    ) {
+      authority.violate(1, `${show(kind)} was served ${token.name}, good for ${left} ms, and nothing had failed`)
+    }
     if (kind._tag === "minimum") {
       const least = Math.min(kind.life, this.settings.life * 0.75)
-      const fresh = token.deliveredAt !== undefined && token.deliveredAt >= at.startedAt
       if (!fresh && token.layer === authority.layer && token.expiresAt - this.now() < least - 1001) {
         authority.violate(1, `${show(kind)} was served ${token.name}, good for ${token.expiresAt - this.now()} ms`)
       }
     }
-    if (kind._tag === "force" && (token.deliveredAt ?? 0) < at.startedAt && token.layer === authority.layer) {
+    if (kind._tag === "force" && !fresh && token.layer === authority.layer) {
       authority.violate(8, `force was served ${token.name}, which is older`)
     }
   }
@@ -446,6 +484,7 @@ export class SessionWorld {
 
   /** The client's clock is set. */
   jump(millis: number): void {
+    for (const look of this.looks) if (!look.over) this.extend(look)
     this.skew += millis
     if (millis > 0) this.authority.jumps.forward += millis
     else this.authority.jumps.backward -= millis
