@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as Authority from "@effect-tenovos/server/Authority"
 import * as AuthorityServer from "@effect-tenovos/server/AuthorityServer"
 import * as Seed from "@effect-tenovos/server/Seed"
 import * as CliError from "effect/cli/CliError"
@@ -15,6 +16,8 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import { isSqlError } from "effect/sql/SqlError"
+import { isIP } from "node:net"
 
 /**
  * The authority could not start.
@@ -26,6 +29,11 @@ export class ServeFailed extends Data.TaggedError("ServeFailed")<{ readonly mess
   override get [CliError.userMessage](): string {
     return this.message
   }
+}
+
+const isHttpUrl = (text: string): boolean => {
+  const url = URL.parse(text)
+  return url !== null && /^https?:$/.test(url.protocol)
 }
 
 const flags = {
@@ -43,7 +51,14 @@ const flags = {
     Flag.withMetavar("FILE|:memory:"),
     Flag.withDescription("SQLite file that keeps keys, users and sessions.")
   ),
-  seed: Flag.File("seed", { mustExist: true }).pipe(
+  endpointUrl: Flag.String("endpoint-url").pipe(
+    Flag.filter(isHttpUrl, () => "Expected a URL that begins with http:// or https://"),
+    Flag.optional,
+    Flag.withMetavar("URL"),
+    Flag.withDescription("Base URL that the answers announce. Without it, the address that it listens on, under /v1.")
+  ),
+  // Not a `File`, which has to be a regular one: a shell gives /dev/fd/63 for <(…).
+  seed: Flag.Path("seed").pipe(
     Flag.optional,
     Flag.withDescription("JSON file: { \"apiKeys\": [\"…\"], \"users\": [{ \"username\", \"password\", \"email\"? }] }")
   ),
@@ -64,7 +79,7 @@ const flags = {
 export const command = Command.make(
   "serve",
   flags,
-  ({ database, dev, host, json, port, seed: file }) =>
+  ({ database, dev, endpointUrl: announced, host, json, port, seed: file }) =>
     Effect.gen(function*() {
       // Not told back: a database URL may hold a password.
       if (/^postgres(ql)?:/.test(database)) {
@@ -74,10 +89,17 @@ export const command = Command.make(
 
       return yield* Effect.gen(function*() {
         const { endpointUrl } = yield* AuthorityServer.AuthorityServer
+        if (isWildcard(host) && Option.isNone(announced)) {
+          yield* Console.error(`${endpointUrl} is no address for clients: say with --endpoint-url which one is`)
+        }
         const made = yield* Option.match(seed, {
           onNone: () => Seed.firstStart,
           onSome: (seed) => Effect.as(Seed.apply(seed), Option.none())
         })
+        const missing = missingOf(yield* (yield* Authority.Authority).count)
+        if (missing !== undefined) {
+          yield* Console.error(`Nobody can sign in: there is no ${missing}. Add one with --seed`)
+        }
         const credentials = Option.getOrUndefined(Option.map(made, ({ apiKey, password, username }) => ({
           TENOVOS_ENDPOINT_URL: endpointUrl,
           TENOVOS_API_KEY: Redacted.value(apiKey),
@@ -95,12 +117,19 @@ export const command = Command.make(
         }
         return yield* Effect.never
       }).pipe(
-        Effect.provide(AuthorityServer.layerNode({ host, port, database, dev })),
+        Effect.provide(
+          AuthorityServer.layerNode({ host, port, database, dev, endpointUrl: Option.getOrUndefined(announced) })
+        ),
+        // Past its opening, a database that fails is a defect.
+        Effect.catchDefect((defect) => isSqlError(defect) ? Effect.fail(defect) : Effect.die(defect)),
         Effect.catchTags({
           NotLoopback: () => failed(`--dev is only for loopback, such as --host 127.0.0.1, and ${host} is not`),
           ServeError: ({ cause }) => failed(`Can't listen on ${host}:${port}: ${reasonOf(cause)}`),
           SqlError: (error) => failed(`Can't use the database ${database}: ${error.message}`),
-          MigrationError: (error) => failed(`Can't use the database ${database}: ${error.message}`)
+          MigrationError: ({ cause, message }) =>
+            failed(
+              `Can't use the database ${database}: ${isSqlError(cause) ? `${message}: ${cause.message}` : message}`
+            )
         })
       )
     })
@@ -111,6 +140,14 @@ export const command = Command.make(
     { command: "tenovos serve --database :memory: --seed seed.json", description: "Forget everything at the end" }
   ])
 )
+
+/** An address that means all of this machine's, and that no client can connect to. */
+const isWildcard = (host: string): boolean => host === "" || (/^[0:.]+$/.test(host) && isIP(host) !== 0)
+
+const missingOf = ({ apiKeys, users }: { readonly apiKeys: number; readonly users: number }): string | undefined => {
+  if (apiKeys === 0) return users === 0 ? "API key and no user" : "API key"
+  return users === 0 ? "user" : undefined
+}
 
 /** The file's values may be secrets: what is wrong is told by its place alone. */
 const readSeed = (path: string) =>

@@ -1,10 +1,12 @@
 import { assert, describe, it, onTestFinished } from "@effect/vitest"
-import { spawn } from "node:child_process"
+import { execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { writeFile } from "node:fs/promises"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
 import { text } from "node:stream/consumers"
 import { fileURLToPath } from "node:url"
 
@@ -89,6 +91,85 @@ describe("tenovos serve", () => {
     assert.deepStrictEqual(readdirSync(folder), ["seed.json"])
   })
 
+  it("takes a seed from a pipe, as a shell's <(…) is one", async () => {
+    const folder = emptyFolder()
+    const pipe = join(folder, "pipe")
+    execFileSync("mkfifo", [pipe])
+    const server = tenovos(folder, "serve", "--port", "0", "--database", ":memory:", "--seed", pipe)
+    await writeFile(pipe, JSON.stringify({ apiKeys: ["k"], users: [{ username: "grace", password: "p" }] }))
+    const credentials = { TENOVOS_API_KEY: "k", TENOVOS_USERNAME: "grace", TENOVOS_PASSWORD: "p" }
+
+    assert.strictEqual((await signIn(await server.listening, credentials)).status, 200)
+  })
+
+  for (
+    const [seed, missing] of [
+      [{ apiKeys: ["k"] }, "user"],
+      [{ users: [{ username: "ada", password: "p" }] }, "API key"],
+      [{}, "API key and no user"]
+    ] as const
+  ) {
+    it(`says that there is no ${missing} after the seed`, async () => {
+      const folder = emptyFolder()
+      writeFileSync(join(folder, "seed.json"), JSON.stringify(seed))
+      const server = tenovos(folder, "serve", "--port", "0", "--database", ":memory:", "--seed", "seed.json")
+      await server.listening
+      server.stop("SIGTERM")
+
+      assert.deepInclude(await server.result(), {
+        code: 0,
+        stderr: `Nobody can sign in: there is no ${missing}. Add one with --seed\n`
+      })
+    })
+  }
+
+  it("announces the address that it is told", async () => {
+    const announced = "https://authority.example/v1"
+    const args = ["--port", "0", "--database", ":memory:", "--host", "0.0.0.0", "--endpoint-url", announced]
+    const server = tenovos(emptyFolder(), "serve", ...args, "--json")
+    while (!server.stdout().includes("\n")) await new Promise(setImmediate)
+    server.stop("SIGTERM")
+
+    const { credentials, endpointUrl } = JSON.parse(server.stdout())
+    assert.deepStrictEqual([endpointUrl, credentials.TENOVOS_ENDPOINT_URL], [announced, announced])
+    assert.deepInclude(await server.result(), { code: 0, stderr: "" })
+  })
+
+  it("advises to tell it an address when it listens on all of them", async () => {
+    const server = tenovos(emptyFolder(), "serve", "--port", "0", "--database", ":memory:", "--host", "0.0.0.0")
+    const url = await server.listening
+    server.stop("SIGTERM")
+
+    const { stderr } = await server.result()
+    assert.strictEqual(stderr, `${url} is no address for clients: say with --endpoint-url which one is\n`)
+  })
+
+  it("keeps a database whose name looks like a URI", async () => {
+    const folder = emptyFolder()
+    const server = tenovos(folder, "serve", "--port", "0", "--database", "file:a.sqlite")
+    await server.listening
+    server.stop("SIGTERM")
+    await server.result()
+
+    assert.deepStrictEqual(readdirSync(folder), ["file:a.sqlite"])
+  })
+
+  it("refuses a database that another process holds with a sentence", async () => {
+    const folder = emptyFolder()
+    const first = tenovos(folder, "serve", "--port", "0")
+    await first.listening
+    first.stop("SIGTERM")
+    await first.result()
+    const other = new DatabaseSync(join(folder, "tenovos.sqlite"))
+    onTestFinished(() => other.close())
+    other.exec("BEGIN EXCLUSIVE")
+
+    const { code, stderr } = await tenovos(folder, "serve", "--port", "0").result()
+
+    assert.strictEqual(code, 1)
+    assert.match(stderr, /Can't use the database tenovos\.sqlite: [^\n]+: database is locked\n$/)
+  })
+
   it("says where it listens as JSON", async () => {
     const server = tenovos(emptyFolder(), "serve", "--port", "0", "--database", ":memory:", "--json")
     while (!server.stdout().includes("\n")) await new Promise(setImmediate)
@@ -147,11 +228,15 @@ describe("tenovos serve", () => {
       ["a port out of range", ["--port", "70000"], 2, "Expected a port from 0 to 65535"],
       ["a port that is no number", ["--port", "http"], 2, "--port"],
       ["an unknown flag", ["--prot", "1"], 2, "--prot"],
-      ["a seed file that is not there", ["--seed", "missing.json"], 2, "missing.json"],
+      ["a seed file that is not there", ["--seed", "missing.json"], 1, "missing.json: NotFound"],
+      ["a folder as seed", ["--seed", "."], 1, "Can't read the seed file"],
+      ["a seed with a key that no header carries", ["--seed", "blank.json"], 1, "[\"apiKeys\"][0]"],
+      ["an address to announce that is no URL", ["--endpoint-url", "localhost:80"], 2, "http://"],
+      ["an address to announce that is not for HTTP", ["--endpoint-url", "ftp://h/"], 2, "http://"],
       ["a seed that is not JSON", ["--seed", "broken.json"], 1, "broken.json is not JSON"],
       ["a seed of another form", ["--seed", "wrong.json"], 1, "[\"users\"][0][\"password\"]"],
-      ["a folder as database", ["--database", "."], 1, "Can't use the database"],
-      ["a file that is no database", ["--database", "broken.json"], 1, "Can't use the database"],
+      ["a folder as database", ["--database", "."], 1, "illegal operation on a directory"],
+      ["a file that is no database", ["--database", "broken.json"], 1, "file is not a database"],
       ["a database that this version can't use", ["--database", "postgres://u:s3cret@h/d"], 1, "SQLite only"],
       ["an address that isn't this machine's", ["--host", "192.0.2.1", "--database", ":memory:"], 1, "no such address"],
       ["a control plane for others", ["--dev", "--host", "0.0.0.0"], 1, "--dev is only for loopback"]
@@ -160,6 +245,7 @@ describe("tenovos serve", () => {
     it(`refuses ${name} with a sentence`, async () => {
       const folder = emptyFolder()
       writeFileSync(join(folder, "broken.json"), "{ \"apiKeys\": [\"s3cret\" ")
+      writeFileSync(join(folder, "blank.json"), JSON.stringify({ apiKeys: ["s3cret\n"] }))
       writeFileSync(join(folder, "wrong.json"), JSON.stringify({ users: [{ username: "ada", password: ["s3cret"] }] }))
       const result = await tenovos(folder, "serve", ...args).result()
 

@@ -30,7 +30,12 @@ describe("in random programs", () => {
 
   it(
     "rule 4: while the access token is good nobody fails or waits because its renewal fails",
-    () => holds({ rules: [4], runs: 50, weights: { outage: 8, time: 12, sessionCall: 8, heal: 2, revokeRefresh: 3, password: 3 } }),
+    () =>
+      holds({
+        rules: [4],
+        runs: 50,
+        weights: { outage: 8, time: 12, sessionCall: 8, heal: 2, revokeRefresh: 3, password: 3 }
+      }),
     patience
   )
 

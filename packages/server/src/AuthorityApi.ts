@@ -20,6 +20,7 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import { SqlClient } from "effect/sql/SqlClient"
 import * as Struct from "effect/Struct"
 import { Authority } from "./Authority.ts"
 import { readJson } from "./internal/body.ts"
@@ -104,7 +105,8 @@ const layerAuthorization = HttpApiBuilder.group(
 
     const authorize = Effect.fnUntraced(function*(request: HttpServerRequest) {
       const body = yield* readJson(request, invalid)
-      if (!Predicate.hasProperty(body, "session")) {
+      // Programs that write every field say `null` when they have no session.
+      if (!Predicate.hasProperty(body, "session") || body.session === null) {
         const credentials = yield* orInvalid(decodeSignIn(body))
         if (credentials.username === "") return yield* new TenovosApi.BadRequest({ message: invalid })
         return yield* authority.authorize(credentials)
@@ -176,7 +178,16 @@ const layerUnderV1 = HttpApiBuilder.layer(AuthorityApi).pipe(
 
 const layerBeside = HttpRouter.use(Effect.fnUntraced(function*(router) {
   const keys = yield* Keys
-  yield* router.add("GET", "/health", HttpServerResponse.jsonUnsafe({ status: "ok" }))
+  const sql = yield* SqlClient
+  yield* router.add(
+    "GET",
+    "/health",
+    // A table's row, since a bare `SELECT 1` doesn't touch the file.
+    Effect.match(sql`SELECT 1 FROM installation`, {
+      onFailure: () => HttpServerResponse.jsonUnsafe({ status: "unavailable" }, { status: 503 }),
+      onSuccess: () => HttpServerResponse.jsonUnsafe({ status: "ok" })
+    })
+  )
   yield* router.add("GET", "/.well-known/jwks.json", HttpServerResponse.jsonUnsafe(toJwks(keys)))
   yield* router.add(
     "GET",
@@ -199,7 +210,7 @@ export const makeWith = (
 ): Effect.Effect<
   Effect.Effect<HttpServerResponse.HttpServerResponse, never, HttpServerRequest | Scope.Scope>,
   never,
-  Authority | Keys | Scope.Scope
+  Authority | Keys | SqlClient | Scope.Scope
 > =>
   Effect.flatMap(Authority, (authority) =>
     Layer.merge(layerRoutes, routes).pipe(

@@ -165,7 +165,7 @@ export const layerHttpClient = (
       )
     }).pipe(
       // Routes keep the context that they are made in, and a clock in it would win over the caller's.
-      Effect.updateContext((context: Context.Context<Authority.Authority | Keys.Keys | Scope.Scope>) =>
+      Effect.updateContext((context: Context.Context<Authority.Authority | Keys.Keys | SqlClient | Scope.Scope>) =>
         Context.omit(Clock.Clock)(context)
       )
     )

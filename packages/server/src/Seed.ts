@@ -26,6 +26,16 @@ export const User = Schema.Struct({
   email: Schema.optionalKey(Schema.NonEmptyString)
 })
 
+const ApiKey = Schema.RedactedFromValue(
+  Schema.NonEmptyString.check(
+    Schema.makeFilter((apiKey) =>
+      /^[!-~](?:[ -~]*[!-~])?$/.test(apiKey) ||
+      "Expected what a header can carry: printable ASCII, no blank at its ends"
+    )
+  ),
+  { label: "apiKey" }
+)
+
 /**
  * The form of a seed file, in JSON: `{ "apiKeys": ["…"], "users": [{ "username", "password", "email"? }] }`.
  *
@@ -33,9 +43,7 @@ export const User = Schema.Struct({
  * @since 0.1.0
  */
 export const Seed = Schema.Struct({
-  apiKeys: Schema.Array(Schema.RedactedFromValue(Schema.NonEmptyString, { label: "apiKey" })).pipe(
-    Schema.withDecodingDefaultKey(Effect.succeed([]))
-  ),
+  apiKeys: Schema.Array(ApiKey).pipe(Schema.withDecodingDefaultKey(Effect.succeed([]))),
   users: Schema.Array(User).pipe(Schema.withDecodingDefaultKey(Effect.succeed([])))
 })
 /**
@@ -58,8 +66,8 @@ export const apply = Effect.fn("Seed.apply")(function*(seed: Seed): Effect.fn.Re
 })
 
 /**
- * One user and one API key, made for an authority that has neither; nothing for any other. Print them: they are kept
- * only as hashes.
+ * One user and one API key, made for an authority that lacks users or API keys, so that nobody could sign in; nothing
+ * for any other. Print them: they are kept only as hashes.
  *
  * @category constructors
  * @since 0.1.0
@@ -72,13 +80,12 @@ export const firstStart: Effect.Effect<
   Authority
 > = Effect.gen(function*() {
   const authority = yield* Authority
-  if (!(yield* authority.isEmpty)) return Option.none()
+  const { apiKeys, users } = yield* authority.count
+  if (apiKeys > 0 && users > 0) return Option.none()
   const made = {
     apiKey: Redacted.make(randomBytes(30).toString("base64url"), { label: "apiKey" }),
-    username: "demo",
     password: Redacted.make(randomBytes(18).toString("base64url"), { label: "password" })
   }
-  yield* authority.addApiKey(made.apiKey)
-  yield* authority.addUser({ ...made, email: "demo@example.com" })
-  return Option.some(made)
+  const username = yield* authority.addFirst({ ...made, username: "demo", email: "demo@example.com" })
+  return Option.map(username, (username) => ({ ...made, username }))
 }).pipe(Effect.withSpan("Seed.firstStart"))

@@ -2,10 +2,16 @@
  * A `SqlClient` over `node:sqlite`: one connection, no native addon.
  *
  * Statements run one at a time on the calling thread, and are prepared once. A file is opened in WAL mode, so other
- * processes can read it, and is created for its owner alone, since it will hold private keys.
+ * processes can read it, and is its owner's alone, since it will hold private keys: a looser one is tightened.
+ *
+ * **Details**
+ *
+ * What another process's lock holds up is tried again for about five seconds, and other fibers run meanwhile. An error
+ * says what SQLite or the system said.
  *
  * @since 0.1.0
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
@@ -17,15 +23,17 @@ import type * as SqlConnection from "effect/sql/SqlConnection"
 import * as SqlError from "effect/sql/SqlError"
 import * as Statement from "effect/sql/Statement"
 import * as Stream from "effect/Stream"
-import { closeSync, openSync } from "node:fs"
+import { chmodSync, closeSync, openSync, statSync } from "node:fs"
+import { resolve } from "node:path"
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite"
+import { getSystemErrorMessage } from "node:util"
 
 /**
  * @category options
  * @since 0.1.0
  */
 export interface Options {
-  /** The file, made when it isn't there. `:memory:` keeps everything in this process. */
+  /** The path of the file, made when it isn't there; never a URI. `:memory:` keeps everything in this process. */
   readonly filename: string
 }
 
@@ -39,10 +47,11 @@ export const make = Effect.fnUntraced(
   function*(
     options: Options
   ): Effect.fn.Return<SqlClient.SqlClient, SqlError.SqlError, Scope.Scope | Reactivity.Reactivity> {
-    const database = yield* Effect.acquireRelease(
-      open(options.filename),
-      (database) => Effect.sync(() => database.close())
+    const filename = options.filename === memory ? memory : resolve(options.filename)
+    const database = yield* retryBusy(
+      Effect.acquireRelease(open(filename), (database) => Effect.sync(() => database.close()))
     )
+    if (filename !== memory) yield* tighten(filename)
     const statements = new Map<string, StatementSync>()
 
     const prepare = (sql: string): StatementSync => {
@@ -94,19 +103,52 @@ export const make = Effect.fnUntraced(
         Stream.unwrap(Effect.map(rows(sql, params, transformRows), Stream.fromIterable))
     }
 
-    return yield* SqlClient.make({
-      ...SqlClient.makeSqliteAcquirers({
-        connection: Effect.succeed(connection),
-        semaphore: yield* Semaphore.make(1),
-        isTransaction: () => database.isTransaction
-      }),
+    const acquirers = SqlClient.makeSqliteAcquirers({
+      connection: Effect.succeed(connection),
+      semaphore: yield* Semaphore.make(1),
+      isTransaction: () => database.isTransaction
+    })
+    const client = yield* SqlClient.make({
+      ...acquirers,
+      // Around the borrowing: whoever waits for a lock gives the connection back meanwhile.
+      borrower: (use) => retryBusy(acquirers.borrower(use)),
       compiler: Statement.makeCompilerSqlite(),
       driver: "node-sqlite",
       // A transaction takes the write lock when it begins: taking it later can fail at once, whatever the timeout.
       beginTransaction: "BEGIN IMMEDIATE",
       spanAttributes: [["db.system.name", "sqlite"]]
     })
+    const { withTransaction } = client
+    return Object.assign(client, {
+      withTransaction: <R, E, A>(self: Effect.Effect<A, E, R>) =>
+        Effect.suspend(() => {
+          let hasBegun = false
+          const attempt = withTransaction(Effect.suspend(() => {
+            hasBegun = true
+            return self
+          }))
+          // What has begun may have done more than change the database, so it isn't repeated.
+          return retryBusy(attempt, () => !hasBegun)
+        })
+    })
   }
+)
+
+const memory = ":memory:"
+
+/** Tries again what another process's lock holds up, for about five seconds, whatever clock the fiber has. */
+const retryBusy = <A, E, R>(self: Effect.Effect<A, E, R>, isSafe = () => true): Effect.Effect<A, E, R> =>
+  Effect.retry(self, {
+    while: (error) =>
+      SqlError.isSqlError(error) && error.reason._tag === "LockTimeoutError" && isSafe()
+        ? pause
+        : Effect.succeed(false),
+    times: 70
+  })
+
+const pause = Effect.sleep("50 millis").pipe(
+  Effect.provideService(Clock.Clock, Clock.Clock.defaultValue()),
+  Effect.as(true)
 )
 
 type Row = ReturnType<StatementSync["all"]>[number]
@@ -117,13 +159,30 @@ const open = (filename: string): Effect.Effect<DatabaseSync, SqlError.SqlError> 
   Effect.try({
     try: () => {
       // SQLite gives the journal the permissions of the database.
-      if (filename !== ":memory:") closeSync(openSync(filename, "a", 0o600))
-      const database = new DatabaseSync(filename, { timeout: 5000, enableForeignKeyConstraints: true })
-      database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
+      if (filename !== memory) closeSync(openSync(filename, "a", 0o600))
+      // Waiting for a lock here keeps every fiber waiting: `retryBusy` does the rest.
+      const database = new DatabaseSync(filename, { timeout: 20, enableForeignKeyConstraints: true })
+      try {
+        database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
+      } catch (cause) {
+        database.close()
+        throw cause
+      }
       return database
     },
     catch: (cause) => toSqlError(cause, "connect")
   })
+
+/** Takes what others may do with the file, and with a journal that was left beside it. */
+const tighten = (filename: string): Effect.Effect<void> =>
+  Effect.try(() => {
+    for (const path of [filename, `${filename}-wal`, `${filename}-shm`]) {
+      const stats = statSync(path, { throwIfNoEntry: false })
+      if (stats?.isFile() === true && (stats.mode & 0o077) !== 0) chmodSync(path, 0o600)
+    }
+  }).pipe(
+    Effect.catch(() => Effect.logWarning(`Others can read the database ${filename}, which holds private keys`))
+  )
 
 const toInput = (value: unknown): SQLInputValue => {
   if (
@@ -141,8 +200,18 @@ const toInput = (value: unknown): SQLInputValue => {
 const toSqlError = (cause: unknown, operation: string): SqlError.SqlError => {
   // `node:sqlite` has `errcode`; the classifier reads `errno`.
   const classified = Predicate.hasProperty(cause, "errcode") ? Object.assign(cause, { errno: cause.errcode }) : cause
-  const message = operation === "connect" ? "The database can't be opened" : "The database refused a statement"
+  const sentence = operation === "connect" ? "The database can't be opened" : "The database refused a statement"
+  const text = textOf(cause)
+  const message = text === undefined ? sentence : `${sentence}: ${text}`
   return new SqlError.SqlError({ reason: SqlError.classifySqliteError(classified, { message, operation }) })
+}
+
+/** SQLite's own words, which hold no value of a row, or the system's without the path. */
+const textOf = (cause: unknown): string | undefined => {
+  if (!(cause instanceof Error)) return undefined
+  if (Predicate.hasProperty(cause, "errcode")) return cause.message
+  if (!Predicate.hasProperty(cause, "syscall") || !Predicate.hasProperty(cause, "errno")) return undefined
+  return Predicate.isNumber(cause.errno) ? getSystemErrorMessage(cause.errno) : undefined
 }
 
 /**

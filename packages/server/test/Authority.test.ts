@@ -207,9 +207,9 @@ describe("Authority", () => {
       let verifications = 0
       const counted = Passwords.Passwords.of({
         ...real,
-        verify: (hash, password) => {
+        tryVerify: (hash, password) => {
           verifications++
-          return real.verify(hash, password)
+          return real.tryVerify(hash, password)
         }
       })
       const counts = yield* Effect.gen(function*() {
@@ -308,6 +308,29 @@ describe("Authority", () => {
 
       assert.strictEqual(Option.getOrThrow(ours).username, fixtures.username)
       assert.isTrue(Option.isNone(theirs))
+    }).pipe(Effect.provide(Live)))
+
+  it.effect("knows a token only as it was written", () =>
+    Effect.gen(function*() {
+      const authority = yield* Authority.Authority
+      const session = yield* signIn
+      const [header = "", claims = "", signature = ""] = Redacted.value(session.accessToken).split(".")
+
+      for (
+        const token of [
+          `${header}.${claims}.${signature}=`,
+          `${header}.${claims}.${signature}~junk`,
+          `${header}.${claims}.${signature}\n`,
+          `${header}.${claims}. ${signature}`,
+          `${header}.${claims}=.${signature}`,
+          `${header}=.${claims}.${signature}`,
+          `${header}.${claims}.`
+        ]
+      ) {
+        const user = yield* authority.verify({ ...session, accessToken: Redacted.make(token) })
+        assert.isTrue(Option.isNone(user), JSON.stringify(token))
+      }
+      assert.isTrue(Option.isSome(yield* authority.verify(session)))
     }).pipe(Effect.provide(Live)))
 
   it.effect("takes the region into the issuer and the user pool, and keeps both", () =>

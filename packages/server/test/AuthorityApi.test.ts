@@ -4,6 +4,10 @@ import * as Effect from "effect/Effect"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
 import { TestClock } from "effect/testing"
+import { mkdtempSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
 import * as fixtures from "./fixtures/authority.ts"
 
 const { call, expire, jwks, refresh, sample, signIn, token, verify } = fixtures
@@ -108,7 +112,7 @@ describe("POST /v1/auth/token", () => {
         [{ session: { accessToken } }, 400, parameters],
         [{ session: { refreshToken: "", accessToken } }, 400, parameters],
         [{ session: { refreshToken, accessToken: "" } }, 400, parameters],
-        [{ session: null, username, password }, 400, parameters]
+        [{ session: null }, 400, parameters]
       ]
 
       for (const [body, status, message] of cases) {
@@ -116,6 +120,26 @@ describe("POST /v1/auth/token", () => {
         assert.strictEqual(answer.status, status, JSON.stringify(body))
         assert.deepStrictEqual(answer.body, { status: "error", message }, JSON.stringify(body))
       }
+    }).pipe(Effect.provide(fixtures.layer())))
+
+  it.effect("takes a session of null for none", () =>
+    Effect.gen(function*() {
+      const answer = yield* token({ username: fixtures.username, password: fixtures.password, session: null })
+
+      assert.strictEqual(answer.status, 200)
+    }).pipe(Effect.provide(fixtures.layer())))
+
+  it.effect("asks to come again when too many sign in at once", () =>
+    Effect.gen(function*() {
+      const credentials = { username: fixtures.username, password: fixtures.password }
+      const refusal = token(credentials).pipe(Effect.filterOrElse(({ status }) => status !== 200, () => Effect.never))
+
+      const refused = yield* Effect.raceAll(Array.from({ length: 259 }, () => refusal))
+      const accepted = yield* token(credentials)
+
+      assert.deepStrictEqual([refused.status, refused.text], [429, `{"message":"Too Many Requests"}`])
+      assert.strictEqual(refused.headers["retry-after"], "1")
+      assert.deepStrictEqual([accepted.status, accepted.headers["retry-after"]], [200, undefined])
     }).pipe(Effect.provide(fixtures.layer())))
 
   it.effect("answers an unknown user and a wrong password with the same bytes", () =>
@@ -241,6 +265,20 @@ describe("what stands beside the contract", () => {
 
       assert.deepStrictEqual([answer.status, answer.body], [200, { status: "ok" }])
     }).pipe(Effect.provide(fixtures.layer())))
+
+  it.effect("says that it is unavailable when the database fails", () =>
+    Effect.gen(function*() {
+      const database = join(mkdtempSync(join(tmpdir(), "authority-")), "authority.sqlite")
+      yield* Effect.gen(function*() {
+        const other = new DatabaseSync(database)
+        other.exec("DROP TABLE installation")
+        other.close()
+
+        const answer = yield* call("GET", "/health")
+
+        assert.deepStrictEqual([answer.status, answer.body], [503, { status: "unavailable" }])
+      }).pipe(Effect.provide(fixtures.layer({ database })))
+    }))
 
   it.effect("shows the API on a page that loads nothing from elsewhere", () =>
     Effect.gen(function*() {

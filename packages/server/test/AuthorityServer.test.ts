@@ -15,6 +15,7 @@ import { Agent, get } from "node:http"
 import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
 import * as fixtures from "./fixtures/authority.ts"
 
 const newFile = () => join(mkdtempSync(join(tmpdir(), "authority-")), "authority.sqlite")
@@ -116,6 +117,34 @@ describe("layerNode", () => {
           )
         })
       }).pipe(Effect.provide(Layer.fresh(AuthorityServer.layerNode(options))))
+    }))
+
+  it.effect("answers others while a sign-in waits for another process's lock", () =>
+    Effect.gen(function*() {
+      const database = newFile()
+      yield* Effect.gen(function*() {
+        const { endpointUrl, origin } = yield* AuthorityServer.AuthorityServer
+        const other = new DatabaseSync(database)
+        other.exec("BEGIN EXCLUSIVE")
+
+        yield* Effect.promise(async () => {
+          let isSignedIn = false
+          const signIns = Promise.all(
+            Array.from({ length: 5 }, () => plain(`${endpointUrl}/auth/token`, "POST", {}, credentials))
+          ).finally(() => isSignedIn = true)
+          const started = performance.now()
+          while (performance.now() - started < 500) {
+            assert.strictEqual((await fetch(`${origin}/health`)).status, 200)
+          }
+          const took = performance.now() - started
+          assert.isFalse(isSignedIn)
+          other.exec("ROLLBACK")
+          other.close()
+
+          assert.isBelow(took, 2000)
+          assert.deepStrictEqual((await signIns).map(({ status }) => status), [200, 200, 200, 200, 200])
+        })
+      }).pipe(Effect.provide(fixtures.layerNode({ database })))
     }))
 
   it.effect("fails when the port is taken", () =>

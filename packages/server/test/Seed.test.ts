@@ -1,6 +1,7 @@
 import { Authority, AuthorityServer, Seed } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -40,6 +41,20 @@ describe("Seed", () => {
         const error = yield* Effect.flip(decode({ users: [user] }))
         assert.strictEqual(error._tag, "SchemaError")
       }
+    }))
+
+  it.effect("takes the API keys that a header can carry as they are", () =>
+    Effect.gen(function*() {
+      for (const apiKey of ["", " ", "x ", " x", "x\n", "\tx", "x\0y", "x\r\ny", "clé", "🗝"]) {
+        const error = yield* Effect.flip(decode({ apiKeys: [apiKey] }))
+        assert.strictEqual(error._tag, "SchemaError", JSON.stringify(apiKey))
+      }
+      for (const apiKey of ["x", "a key", "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"]) {
+        const seed = yield* decode({ apiKeys: [apiKey] })
+        assert.strictEqual(seed.apiKeys.map(Redacted.value).join(), apiKey)
+      }
+      const refused = yield* Effect.flip(decode({ apiKeys: ["canary "] }))
+      assert.notInclude(refused.message, "canary")
     }))
 
   it.effect("changes nothing when it is applied again", () =>
@@ -86,8 +101,57 @@ describe("Seed", () => {
 
   it.effect("makes nothing for an authority that has been seeded", () =>
     Effect.gen(function*() {
-      yield* Seed.apply({ apiKeys: [Redacted.make("k")], users: [] })
+      yield* Seed.apply(fixtures.seed)
 
       assert.isTrue(Option.isNone(yield* Seed.firstStart))
+    }).pipe(Effect.provide(Live)))
+
+  it.effect("makes a key and a user for an authority that has only one of them", () =>
+    Effect.gen(function*() {
+      const authority = yield* Authority.Authority
+      const before = { username: "demo", password: Redacted.make("kept") }
+      yield* Seed.apply({ apiKeys: [], users: [before] })
+
+      const forNoKey = Option.getOrThrow(yield* Seed.firstStart)
+      yield* SqlClient.use((sql) => sql`DELETE FROM users`)
+      const forNoUser = Option.getOrThrow(yield* Seed.firstStart)
+
+      assert.notStrictEqual(forNoKey.username, "demo")
+      assert.strictEqual(forNoUser.username, "demo")
+      yield* authority.authorize(forNoUser)
+      assert.isTrue(yield* authority.isApiKey(forNoUser.apiKey))
+    }).pipe(Effect.provide(Live)))
+
+  it.effect("leaves the password of a user who was there alone", () =>
+    Effect.gen(function*() {
+      const authority = yield* Authority.Authority
+      const before = { username: "demo", password: Redacted.make("kept") }
+      yield* Seed.apply({ apiKeys: [], users: [before] })
+
+      const made = Option.getOrThrow(yield* Seed.firstStart)
+
+      yield* authority.authorize(before)
+      yield* authority.authorize(made)
+    }).pipe(Effect.provide(Live)))
+
+  it.effect("makes no API key when it can't make the user", () =>
+    Effect.gen(function*() {
+      yield* SqlClient.use((sql) =>
+        sql`CREATE TRIGGER refuse BEFORE INSERT ON users BEGIN SELECT RAISE(ABORT, 'no'); END`
+      )
+
+      const exit = yield* Effect.exit(Seed.firstStart)
+
+      assert.isTrue(Exit.isFailure(exit))
+      assert.deepStrictEqual(yield* apiKeys, [])
+    }).pipe(Effect.provide(Live)))
+
+  it.effect("makes one user and one API key when two start at once", () =>
+    Effect.gen(function*() {
+      const made = yield* Effect.all([Seed.firstStart, Seed.firstStart], { concurrency: 2 })
+
+      assert.lengthOf(made.filter(Option.isSome), 1)
+      assert.lengthOf(yield* users, 1)
+      assert.lengthOf(yield* apiKeys, 1)
     }).pipe(Effect.provide(Live)))
 })

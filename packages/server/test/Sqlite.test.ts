@@ -1,14 +1,36 @@
 import { Sqlite } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import { SafeIntegers, SqlClient } from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
-import { mkdtempSync, statSync } from "node:fs"
+import { chmodSync, mkdtempSync, readdirSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
 
 const memory = Sqlite.layer({ filename: ":memory:" })
+
+const newFolder = () => mkdtempSync(join(tmpdir(), "sqlite-"))
+
+/** Another process's lock, as this one sees it. */
+const locked = (filename: string) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const other = new DatabaseSync(filename)
+      other.exec("BEGIN EXCLUSIVE")
+      return other
+    }),
+    (other) => Effect.sync(() => other.close())
+  )
+
+const modeOf = (filename: string) => 0o777 & statSync(filename).mode
+
+const openFailure = (filename: string) =>
+  Effect.map(Effect.flip(Layer.build(Sqlite.layer({ filename }))), (error) => error.message)
 
 const table = SqlClient.use((sql) => sql`CREATE TABLE t (id integer PRIMARY KEY, name text UNIQUE, data blob)`)
 
@@ -61,13 +83,112 @@ describe("Sqlite", () => {
       const unique = yield* Effect.flip(sql`INSERT INTO t ${sql.insert({ id: 2, name: "a" })}`)
       const syntax = yield* Effect.flip(sql`SELEC`)
       const value = yield* Effect.flip(sql`SELECT ${Symbol("x")}`)
-      const closed = yield* Effect.flip(Layer.build(Sqlite.layer({ filename: "/nowhere/at/all.sqlite" })))
 
       assert.strictEqual(unique.reason._tag, "UniqueViolation")
       assert.strictEqual(syntax._tag, "SqlError")
       assert.strictEqual(value._tag, "SqlError")
-      assert.strictEqual(closed.reason.message, "The database can't be opened")
+      assert.strictEqual(unique.message, "The database refused a statement: UNIQUE constraint failed: t.name")
+      assert.strictEqual(value.message, "The database refused a statement")
     }).pipe(Effect.provide(memory)))
+
+  it.effect("says why a file can't be opened", () =>
+    Effect.gen(function*() {
+      const folder = newFolder()
+      const text = join(folder, "text")
+      writeFileSync(text, "not a database, but some text")
+
+      assert.strictEqual(
+        yield* openFailure("/nowhere/at/all.sqlite"),
+        "The database can't be opened: no such file or directory"
+      )
+      assert.strictEqual(
+        yield* openFailure(folder),
+        "The database can't be opened: illegal operation on a directory"
+      )
+      assert.strictEqual(yield* openFailure(text), "The database can't be opened: file is not a database")
+    }))
+
+  it.live("lets others run while another process has the lock, and goes on after it", () =>
+    Effect.gen(function*() {
+      const filename = join(newFolder(), "a.sqlite")
+      yield* Effect.gen(function*() {
+        const sql = yield* SqlClient
+        yield* table
+        let begun = 0
+        const other = yield* locked(filename)
+        const writers = yield* Effect.forkChild(Effect.all([
+          sql`INSERT INTO t ${sql.insert({ name: "statement" })}`,
+          sql.withTransaction(Effect.suspend(() => {
+            begun++
+            return sql`INSERT INTO t ${sql.insert({ name: "transaction" })}`
+          }))
+        ], { concurrency: "unbounded" }))
+
+        const started = yield* Clock.currentTimeMillis
+        let longest = 0
+        while ((yield* Clock.currentTimeMillis) - started < 400) {
+          const before = yield* Clock.currentTimeMillis
+          assert.deepStrictEqual(yield* names, [])
+          yield* Effect.sleep("1 millis")
+          longest = Math.max(longest, (yield* Clock.currentTimeMillis) - before)
+        }
+        other.exec("ROLLBACK")
+        yield* Fiber.join(writers)
+
+        assert.isBelow(longest, 1000)
+        assert.strictEqual(begun, 1)
+        assert.sameMembers(yield* names, ["statement", "transaction"])
+      }).pipe(Effect.provide(Sqlite.layer({ filename })), Effect.scoped)
+    }))
+
+  it.live("gives a lock up after some seconds, and says so", () =>
+    Effect.gen(function*() {
+      const filename = join(newFolder(), "a.sqlite")
+      yield* locked(filename)
+      const started = yield* Clock.currentTimeMillis
+
+      const message = yield* openFailure(filename)
+
+      assert.strictEqual(message, "The database can't be opened: database is locked")
+      assert.isAtLeast((yield* Clock.currentTimeMillis) - started, 3000)
+    }).pipe(Effect.scoped))
+
+  it.effect("takes every name but :memory: for a file", () =>
+    Effect.gen(function*() {
+      const folder = newFolder()
+      const filename = join(folder, "file:a.sqlite?mode=memory")
+      yield* table.pipe(Effect.provide(Sqlite.layer({ filename })))
+
+      assert.deepStrictEqual(readdirSync(folder), ["file:a.sqlite?mode=memory"])
+
+      const before = process.cwd()
+      yield* Effect.acquireUseRelease(
+        Effect.sync(() => process.chdir(folder)),
+        () => table.pipe(Effect.provide(Sqlite.layer({ filename: "file:b.sqlite" }))),
+        () => Effect.sync(() => process.chdir(before))
+      )
+      assert.deepStrictEqual(readdirSync(folder).sort(), ["file:a.sqlite?mode=memory", "file:b.sqlite"])
+    }))
+
+  it.effect("takes an existing file from others, be it empty or a database", () =>
+    Effect.gen(function*() {
+      const folder = newFolder()
+      const empty = join(folder, "empty.sqlite")
+      const full = join(folder, "full.sqlite")
+      writeFileSync(empty, "")
+      yield* table.pipe(Effect.provide(Sqlite.layer({ filename: full })))
+      const logged: Array<unknown> = []
+      const logger = Logger.layer([Logger.make(({ message }) => void logged.push(message))])
+
+      for (const filename of [empty, full]) {
+        chmodSync(filename, 0o664)
+        yield* Effect.gen(function*() {
+          yield* SqlClient.use((sql) => sql`CREATE TABLE u (id integer)`)
+          assert.deepStrictEqual([filename, `${filename}-wal`, `${filename}-shm`].map(modeOf), [0o600, 0o600, 0o600])
+        }).pipe(Effect.provide(Sqlite.layer({ filename }).pipe(Layer.provideMerge(logger))))
+      }
+      assert.deepStrictEqual(logged, [])
+    }))
 
   it.effect("rolls a failed transaction back, and the inner one alone when only that fails", () =>
     Effect.gen(function*() {
@@ -104,14 +225,12 @@ describe("Sqlite", () => {
 
   it.effect("opens a file in WAL mode for its owner alone, safe to disk and with foreign keys", () =>
     Effect.gen(function*() {
-      const directory = mkdtempSync(join(tmpdir(), "sqlite-"))
-      const filename = join(directory, "a.sqlite")
+      const filename = join(newFolder(), "a.sqlite")
 
       const pragmas = yield* Effect.gen(function*() {
         const sql = yield* SqlClient
         yield* table
-        const modes = [0o777 & statSync(filename).mode, 0o777 & statSync(`${filename}-wal`).mode]
-        assert.deepStrictEqual(modes, [0o600, 0o600])
+        assert.deepStrictEqual([filename, `${filename}-wal`].map(modeOf), [0o600, 0o600])
         return [
           yield* sql`PRAGMA journal_mode`.values,
           yield* sql`PRAGMA synchronous`.values,
@@ -120,6 +239,6 @@ describe("Sqlite", () => {
         ]
       }).pipe(Effect.provide(Sqlite.layer({ filename })))
 
-      assert.deepStrictEqual(pragmas, [[["wal"]], [[2]], [[1]], [[5000]]])
+      assert.deepStrictEqual(pragmas, [[["wal"]], [[2]], [[1]], [[20]]])
     }))
 })

@@ -119,10 +119,11 @@ export const make = Effect.fnUntraced(function*(
                 launched,
                 flight === undefined
                   ? serve(demand)
-                  : Effect.flatMap(wait(flight, decision, restore), (served) =>
-                    isEnough(served, demand)
-                      ? Effect.succeed(served)
-                      : restore(serve({ minimumLife: demand.minimumLife })))
+                  : Effect.filterOrElse(
+                    wait(flight, decision, restore),
+                    (served) => isEnough(served, demand),
+                    () => restore(serve({ minimumLife: demand.minimumLife }))
+                  )
               )
             case "WaitForSignOut":
               return restore(

@@ -84,6 +84,8 @@ export class ModelAuthority {
   delay = 0
   resourceDelay = 0
   forbids = false
+  /** Whether the API refuses every access token. */
+  refuses = false
 
   turn: ((label: string) => Effect.Effect<void>) | undefined
 
@@ -124,7 +126,14 @@ export class ModelAuthority {
   isDemanded: () => boolean = () => false
   /** Whether the client's store has failed, so that it may have come to know less than it was told. */
   storeWasSick = false
-  private failing: { readonly since: number; count: number; pauseUntil: number; jumps: number; readonly jumped: number } | undefined
+  private failing: {
+    readonly since: number
+    count: number
+    pauseUntil: number
+    jumps: number
+    readonly jumped: number
+    cut: boolean
+  } | undefined
   private readonly families = new Map<string, Family>()
   private readonly requests = new Map<string, Array<{ readonly status: number }>>()
   private counter = 0
@@ -266,7 +275,7 @@ export class ModelAuthority {
     if (token !== undefined && token.era < this.era) this.violate(9, `${token.name} came after the sign-out`)
     const status = this.forbids
       ? 403
-      : token === undefined || token.revoked || token.family.revoked || this.isExpired(token)
+      : this.refuses || token === undefined || token.revoked || token.family.revoked || this.isExpired(token)
       ? 401
       : url.pathname.endsWith("/away")
       ? 302
@@ -300,7 +309,8 @@ export class ModelAuthority {
     if (kind !== "expire") this.judgeAttempt(kind, at)
     judge()
 
-    const failed = (retryAfter = 0) => kind === "expire" ? undefined : this.fail(arrival.era, retryAfter * 1000)
+    const failed = (retryAfter = 0) =>
+      kind === "expire" ? undefined : this.fail(arrival.era, retryAfter * 1000, outage === "401 page")
     const half = this.pause(delay / 2, kind)
     const healthy = half.pipe(
       Effect.andThen(Effect.suspend(() => {
@@ -454,7 +464,7 @@ export class ModelAuthority {
     // It was over before it arrived, or its receipt can't be dated: the client may not want it.
     const forward = this.jumps.forward !== token.jumps.forward
     if (forward || token.expiresAt - this.now() <= this.doubt(token)) {
-      if (this.isExpired(token)) this.fail(token.era, 0)
+      if (this.isExpired(token)) this.fail(token.era, 0, true)
       else this.failing = undefined
       this.unsure = true
       this.refreshToken = undefined
@@ -477,11 +487,14 @@ export class ModelAuthority {
     else if (kind === "refresh" && this.refreshToken !== undefined) this.refreshToken.refused = true
   }
 
-  private fail(era: number, retryAfter: number): void {
+  /** `cut` is a failure that no schedule repeats: the next attempt begins a schedule anew. */
+  private fail(era: number, retryAfter: number, cut: boolean): void {
     // Whoever signs out begins anew.
     if (era !== this.era) return
     const now = this.now()
-    const failing = this.failing ?? { since: now, count: 0, pauseUntil: 0, jumps: 0, jumped: this.jumps.forward }
+    const failing = this.failing ??
+      { since: now, count: 0, pauseUntil: 0, jumps: 0, jumped: this.jumps.forward, cut: false }
+    failing.cut ||= cut
     failing.jumps = this.jumps.forward
     failing.pauseUntil = now + Math.max(retryAfter, this.leastPause(failing.count))
     failing.count++
@@ -496,7 +509,10 @@ export class ModelAuthority {
       if (at < pauseUntil - 1) {
         this.violate(5, `${kind} came ${pauseUntil - at} ms before the pause was over`)
       }
-      if (failing.jumped === this.jumps.forward && failing.count + 1 > this.mostAttempts(at - failing.since)) {
+      if (
+        !failing.cut && failing.jumped === this.jumps.forward &&
+        failing.count + 1 > this.mostAttempts(at - failing.since)
+      ) {
         this.violate(5, `${failing.count + 1} attempts in ${at - failing.since} ms`)
       }
     }

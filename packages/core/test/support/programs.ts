@@ -110,6 +110,7 @@ const heal = change("all is well", (world) => {
   world.storeDelay = 0
   world.authority.delay = 0
   world.authority.forbids = false
+  world.authority.refuses = false
 })
 
 const signOut = step("signOut", (world) => world.signOut)
@@ -193,6 +194,12 @@ const steps = {
       authority.forbids = forbids
     })
   ),
+  refuse: fc.boolean().map((refuses) =>
+    change(refuses ? "the API refuses every token" : "the API refuses good tokens no longer", ({ authority }) => {
+      authority.refuses = refuses
+    })
+  ),
+  throttle: fc.constant(outage("429", 200)),
   password: fc.boolean().map((right) =>
     change(`the password is ${right ? "right" : "wrong"}`, ({ authority }) => {
       authority.passwordRight = right
@@ -233,6 +240,7 @@ const usual: Weights = {
   revokeAccess: 1,
   revokeRefresh: 1,
   forbid: 1,
+  refuse: 1,
   password: 1,
   signOut: 1,
   reopen: 1,

@@ -275,7 +275,7 @@ export class SessionWorld {
         Effect.provideService(Clock.Clock, this.clock),
         Effect.onExit((exit) =>
           Effect.flatMap(
-            this.layer === undefined || layer !== this.authority.layer ? Effect.succeed(undefined) : this.held,
+            this.layer === undefined || layer !== this.authority.layer ? Effect.undefined : this.held,
             (held) =>
               Effect.sync(() => {
                 over = true
@@ -423,8 +423,10 @@ export class SessionWorld {
       authority.violate(1, `${show(kind)} was served ${token.name}, good for ${left} ms, and nothing had failed`)
     }
     if (kind._tag === "minimum") {
-      const least = Math.min(kind.life, this.settings.life * 0.75)
-      if (!fresh && token.layer === authority.layer && token.expiresAt - this.now() < least - 1001) {
+      // Three quarters of what the client knows to be left of it when it came.
+      const whole = token.expiresAt - (token.deliveredAt ?? 0) - authority.doubt(token)
+      const least = Math.min(kind.life, whole * 0.75)
+      if (!fresh && token.layer === authority.layer && token.expiresAt - this.now() < least - 1) {
         authority.violate(1, `${show(kind)} was served ${token.name}, good for ${token.expiresAt - this.now()} ms`)
       }
     }
@@ -498,6 +500,7 @@ export class SessionWorld {
     authority.delay = 0
     authority.resourceDelay = 0
     authority.forbids = false
+    authority.refuses = false
     if (!authority.rejected) authority.passwordRight = true
     this.storeDelay = 0
     this.storeFails.clear()

@@ -58,6 +58,7 @@ export const gateway = (
       Effect.annotateLogs({ method: request.method, path: pathOf(request.url), status: response.status })
     )
     return HttpServerResponse.setHeaders(response, {
+      ...(response.status === 429 ? { "retry-after": "1" } : {}),
       "cache-control": "no-store",
       // The authority's clock, also when that isn't the machine's: clients measure their offset by it.
       date: new Date(yield* Clock.currentTimeMillis).toUTCString()

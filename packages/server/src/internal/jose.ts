@@ -34,6 +34,8 @@ export const sign = (key: SigningKey, claims: object): Effect.Effect<string> => 
 export const verify = (key: SigningKey, token: string): Option.Option<unknown> => {
   const [header, claims, signature, ...more] = token.split(".")
   if (header === undefined || claims === undefined || signature === undefined || more.length > 0) return Option.none()
+  // Node's decoder passes over what isn't base64url.
+  if (![header, claims, signature].every((part) => /^[\w-]+$/.test(part))) return Option.none()
   return Option.filter(decodeHeader(header), ({ alg, kid }) =>
     alg === "RS256" && kid === key.kid &&
     verifySync("RSA-SHA256", Buffer.from(`${header}.${claims}`), key.publicKey, Buffer.from(signature, "base64url")))

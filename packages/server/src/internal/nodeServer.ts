@@ -2,7 +2,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import { createServer, type Server, type ServerResponse, STATUS_CODES } from "node:http"
+import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http"
 import type { Duplex } from "node:stream"
 
 // Node's server answers some bad requests itself, with an empty body, before any application sees them.
@@ -16,17 +16,22 @@ export const make = (): Server => {
     requestTimeout: 30_000,
     connectionsCheckingInterval: 1_000
   })
-  const answering = new WeakMap<Duplex, ServerResponse>()
-  server.on("request", (request, response) => answering.set(request.socket, response))
+  const unanswered = new WeakMap<Duplex, Set<ServerResponse<IncomingMessage>>>()
+  server.on("request", (request, response) => {
+    const { socket } = request
+    const responses = unanswered.get(socket) ?? new Set()
+    unanswered.set(socket, responses.add(response))
+    response.on("finish", () => responses.delete(response))
+  })
+  /** Whether a refusal would be taken for, or stand in, the answer to another request than the one it is meant for. */
+  const isMistakable = (socket: Duplex): boolean =>
+    Array.from(unanswered.get(socket) ?? []).some(({ headersSent, req }) => headersSent || req.complete)
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
-    const response = answering.get(socket)
-    // An answer that is half sent can't be followed by another one.
-    const isHalfSent = response !== undefined && response.headersSent && !response.writableFinished
-    if (isHalfSent || !socket.writable || error.code === "ECONNRESET") socket.destroy()
+    if (isMistakable(socket) || !socket.writable || error.code === "ECONNRESET") socket.destroy()
     else refuse(socket, statusOf(error.code))
   })
-  server.on("connect", (_request, socket) => refuse(socket, 400))
-  server.on("checkExpectation", (request) => refuse(request.socket, 417))
+  server.on("connect", (_request, socket) => isMistakable(socket) ? socket.destroy() : refuse(socket, 400))
+  server.on("checkExpectation", ({ socket }) => isMistakable(socket) ? socket.destroy() : refuse(socket, 417))
   return server
 }
 

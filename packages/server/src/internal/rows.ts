@@ -1,5 +1,6 @@
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
@@ -28,6 +29,8 @@ const Installation = Schema.Struct({ clientId: Schema.String, userPoolId: Schema
 )
 
 const Found = Schema.Struct({ found: Schema.Int })
+
+const Count = Schema.Struct({ users: Schema.Int, apiKeys: Schema.Int })
 
 export const make = (sql: SqlClient.SqlClient) => {
   const installation = query(SqlSchema.findOne({
@@ -85,11 +88,29 @@ export const make = (sql: SqlClient.SqlClient) => {
     execute: (hash) => sql`SELECT 1 AS found FROM api_keys WHERE hash = ${hash}`
   }))
 
-  const anything = query(SqlSchema.findOne({
+  const count = query(SqlSchema.findOne({
     Request: Schema.Void,
-    Result: Found,
-    execute: () => sql`SELECT (SELECT count(*) FROM users) + (SELECT count(*) FROM api_keys) AS found`
-  }))
+    Result: Count,
+    execute: () =>
+      sql`SELECT (SELECT count(*) FROM users) AS users, (SELECT count(*) FROM api_keys) AS ${sql("apiKeys")}`
+  }))(undefined)
+
+  const insertApiKey = (row: { readonly hash: string; readonly created_at: number }) =>
+    Effect.orDie(sql`INSERT INTO api_keys ${sql.insert(row)} ON CONFLICT DO NOTHING`)
+
+  const insertFirst = Effect.fnUntraced(
+    function*(apiKey: Parameters<typeof insertApiKey>[0], user: UserRow) {
+      const { apiKeys, users } = yield* count
+      if (apiKeys > 0 && users > 0) return Option.none<string>()
+      const isTaken = Option.isSome(yield* userByName(user.username))
+      const username = isTaken ? `${user.username}-${user.sub}` : user.username
+      yield* insertApiKey(apiKey)
+      yield* Effect.orDie(sql`INSERT INTO users ${sql.insert({ ...user, username })}`)
+      return Option.some(username)
+    },
+    sql.withTransaction,
+    Effect.orDie
+  )
 
   return {
     insertInstallation: (row: {
@@ -100,13 +121,7 @@ export const make = (sql: SqlClient.SqlClient) => {
     installation: installation(undefined),
     userByName,
     userBySub,
-    upsertUser: (row: {
-      readonly sub: string
-      readonly username: string
-      readonly email: string | null
-      readonly password_hash: string
-      readonly created_at: number
-    }) =>
+    upsertUser: (row: UserRow) =>
       Effect.orDie(sql`INSERT INTO users ${sql.insert(row)}
         ON CONFLICT (username) DO UPDATE SET email = excluded.email, password_hash = excluded.password_hash`),
     insertSession: (row: {
@@ -123,10 +138,18 @@ export const make = (sql: SqlClient.SqlClient) => {
       Effect.map(revoke(request), (ended) => ended.length === 1),
     userOfLiveSession,
     hasApiKey: (hash: string) => Effect.map(apiKey(hash), (found) => found.length === 1),
-    insertApiKey: (row: { readonly hash: string; readonly created_at: number }) =>
-      Effect.orDie(sql`INSERT INTO api_keys ${sql.insert(row)} ON CONFLICT DO NOTHING`),
-    isEmpty: Effect.map(anything(undefined), ({ found }) => found === 0)
+    insertApiKey,
+    insertFirst,
+    count
   }
+}
+
+type UserRow = {
+  readonly sub: string
+  readonly username: string
+  readonly email: string | null
+  readonly password_hash: string
+  readonly created_at: number
 }
 
 export type Rows = ReturnType<typeof make>
