@@ -50,7 +50,7 @@ describe("demo", () => {
       for (
         const step of [
           "1,000 concurrent calls were answered, with one sign-in",
-          "one refresh, no sign-in",
+          "by a refresh and no sign-in",
           "A wrong password fails with Unauthorized",
           "A sign-in without a user name fails with BadRequest",
           "Signed out, and the authority confirmed it",
