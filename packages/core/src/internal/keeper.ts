@@ -150,7 +150,7 @@ export const make = Effect.fnUntraced(function*(
   /** What was found in the store may be near its end, and not what this caller needs. */
   const isEnough = ({ reason, session }: Served, demand: machine.Demand): boolean => {
     const { held } = Ref.getUnsafe(memory).life
-    return reason !== "Adopted" || held?.session !== session || machine.suffices(held, steady(), demand)
+    return reason !== "Adopted" || held?.session === session && machine.suffices(held, steady(), demand)
   }
 
   const session = Effect.suspend(() =>

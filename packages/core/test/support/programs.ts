@@ -72,7 +72,7 @@ const interrupted = (kind: CallKind, n: number) =>
 
 /** A client that keeps itself fresh renews all the time; it is given less of it. */
 const within = ({ settings }: SessionWorld, millis: number) =>
-  settings.policy === "batch" ? Math.min(millis, settings.life * 10, 20 * 60 * second) : millis
+  policies[settings.policy].keepFresh ? Math.min(millis, settings.life * 10, 20 * 60 * second) : millis
 
 const advance = (millis: number) =>
   step(`advance ${millis} ms`, (world) => world.testClock.adjust(within(world, millis)))
@@ -94,6 +94,96 @@ const advanceAndJumpBack = (millis: number) =>
     const time = within(world, millis)
     return Effect.andThen(world.testClock.adjust(time), Effect.sync(() => world.jump(-time)))
   })
+
+/** What a receipt is measured by, and the life of what it brings, must not be the clock as it was set meanwhile. */
+const jumpAmid = (millis: number, delay: number, storeDelay: number) =>
+  step(
+    `clock jumps ${millis} ms amid an exchange of ${delay} ms and a store's write of ${storeDelay} ms`,
+    (world) =>
+      Effect.gen(function*() {
+        world.authority.delay = delay
+        world.storeDelay = Math.min(storeDelay, world.settings.life / 8)
+        yield* world.call({ _tag: "force" })
+        yield* world.testClock.adjust(2 * world.storeDelay + delay - 1)
+        if (storeDelay > 0) yield* world.testClock.adjust(2)
+        world.jump(millis)
+        yield* world.testClock.adjust(2 * world.storeDelay + 2)
+        world.authority.delay = 0
+        world.storeDelay = 0
+      })
+  )
+
+// What random steps come to too seldom: the moments at which rules are easiest to break.
+
+const session: CallKind = { _tag: "session" }
+
+const signOutAmid = (delay: number) =>
+  step(`signOut amid an exchange of ${delay} ms`, (world) =>
+    Effect.gen(function*() {
+      world.authority.delay = delay
+      yield* world.call({ _tag: "force" })
+      yield* world.testClock.adjust(delay - 1)
+      yield* world.signOut
+      yield* world.testClock.adjust(delay + 1)
+      world.authority.delay = 0
+    }))
+
+const closeAmid = step("close amid a store's write, and open anew", (world) =>
+  Effect.gen(function*() {
+    world.storeDelay = world.settings.life / 8
+    yield* world.call({ _tag: "force" })
+    yield* world.testClock.adjust(2 * world.storeDelay + 1)
+    yield* reopen.run(world)
+    world.storeDelay = 0
+  }))
+
+const staleToTheEnd = (off: number) =>
+  step(`outage: drop, session, advance to ${off} ms after the end, session`, (world) =>
+    Effect.gen(function*() {
+      world.authority.outage = "drop"
+      yield* world.call(session)
+      yield* pastExpiry(off).run(world)
+      yield* world.call(session)
+    }))
+
+const lateRefusal = (between: "signOut" | "force", storeFailing: boolean) =>
+  step(
+    `get, ${between}, session${storeFailing ? ", all without a store" : ""}, and then a 401 to the get`,
+    (world) =>
+      Effect.gen(function*() {
+        if (storeFailing) yield* storeFails(["read", "commit", "clear", "lease"]).run(world)
+        yield* world.call(session)
+        yield* settle
+        world.authority.resourceDelay = 300
+        world.authority.revokeAccess()
+        yield* world.call({ _tag: "get" })
+        yield* settle
+        yield* between === "signOut" ? world.signOut : world.call({ _tag: "force" })
+        yield* settle
+        yield* world.call(session)
+        yield* world.testClock.adjust(300)
+        yield* settle
+        yield* world.call(session)
+        world.authority.resourceDelay = 0
+      })
+  )
+
+const refusedAtTheEnd = (left: number) =>
+  step(`all is refused ${left} ms before the end, session`, (world) =>
+    Effect.gen(function*() {
+      yield* pastExpiry(-left).run(world)
+      world.authority.revokeRefresh()
+      world.authority.passwordRight = false
+      yield* world.call(session)
+    }))
+
+const reopenAtTheEnd = (left: number) =>
+  step(`close and open anew ${left} ms before the end, session`, (world) =>
+    Effect.gen(function*() {
+      yield* pastExpiry(-left).run(world)
+      yield* reopen.run(world)
+      yield* world.call(session)
+    }))
 
 const outage = (kind: Outage, retryAfter: number) =>
   step(`outage: ${kind}${kind === "429" ? ` for ${retryAfter} s` : ""}`, ({ authority }) =>
@@ -123,7 +213,7 @@ const signOutInterrupted = (n: number) =>
       if (world.heedsInterrupts) yield* Fiber.interrupt(fiber)
     }))
 
-const signOutAmid = (kind: CallKind, before: number, after: number) =>
+const signOutAmong = (kind: CallKind, before: number, after: number) =>
   step(`${before} x ${show(kind)}, signOut, ${after} x ${show(kind)}`, (world) =>
     Effect.gen(function*() {
       for (let i = 0; i < before; i++) yield* world.call(kind)
@@ -159,6 +249,18 @@ const steps = {
     fc.integer({ min: -5000, max: 5000 }).map(jump),
     fc.integer({ min: 1, max: 4000 }).map((seconds) => advanceAndJumpBack(seconds * second))
   ),
+  jumpAmid: fc.tuple(fc.integer({ min: -day, max: -1000 }), fc.constantFrom(80, 700), fc.constantFrom(0, 900)).map((
+    all
+  ) => jumpAmid(...all)),
+  signOutAmid: fc.constantFrom(80, 700).map(signOutAmid),
+  closeAmid: fc.constant(closeAmid),
+  staleToTheEnd: fc.integer({ min: -1100, max: 0 }).map(staleToTheEnd),
+  lateRefusal: fc.tuple(fc.constantFrom("signOut" as const, "force" as const), fc.boolean()).map((all) =>
+    lateRefusal(...all)
+  ),
+  refusedAtTheEnd: fc.integer({ min: 1100, max: 20_000 }).map(refusedAtTheEnd),
+  reopenAtTheEnd: fc.integer({ min: 1, max: 20_000 }).map(reopenAtTheEnd),
+  edge: fc.integer({ min: -1200, max: 20 }).map(pastExpiry),
   outage: fc.tuple(
     fc.constantFrom<Outage>("drop", "503", "504", "429", "page", "401 page", "hang"),
     fc.constantFrom(1, 7, 40, 200)
@@ -208,7 +310,7 @@ const steps = {
   signOut: fc.oneof(
     fc.constant(signOut),
     fc.nat(4).map(signOutInterrupted),
-    fc.tuple(anyKind, fc.nat(3), fc.nat(3)).map((all) => signOutAmid(...all))
+    fc.tuple(anyKind, fc.nat(3), fc.nat(3)).map((all) => signOutAmong(...all))
   ),
   reopen: fc.constant(reopen),
   storeSlow: fc.constantFrom(0, 20, 900, 5000).map((delay) =>
@@ -217,7 +319,10 @@ const steps = {
       world.storeDelay = Math.min(delay, world.settings.life / 8)
     })
   ),
-  storeFails: fc.subarray<StoreOperation>(["read", "commit", "clear", "lease"], { minLength: 1 }).map(storeFails)
+  storeFails: fc.oneof(
+    fc.constantFrom<StoreOperation>("read", "commit", "clear", "lease").map((operation) => [operation]),
+    fc.subarray<StoreOperation>(["read", "commit", "clear", "lease"], { minLength: 2 })
+  ).map(storeFails)
 }
 
 export type Weights = { readonly [K in keyof typeof steps]?: number }
@@ -230,6 +335,13 @@ const usual: Weights = {
   time: 8,
   month: 1,
   jump: 2,
+  jumpAmid: 1,
+  edge: 1,
+  signOutAmid: 1,
+  closeAmid: 1,
+  staleToTheEnd: 1,
+  lateRefusal: 1,
+  reopenAtTheEnd: 1,
   outage: 2,
   heal: 3,
   lost: 1,
