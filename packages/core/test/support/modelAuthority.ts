@@ -183,6 +183,11 @@ export class ModelAuthority {
     if (family !== undefined) this.refreshToken = { name, family, refused: false }
   }
 
+  /** The client has found a session that it may take for a new one: then what fails from now on is the first to fail. */
+  adoptable(): void {
+    if (this.failing !== undefined) this.failing.count = 0
+  }
+
   revokeAccess(): void {
     for (const token of this.tokens.values()) token.revoked = true
   }

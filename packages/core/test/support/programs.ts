@@ -130,7 +130,7 @@ const signOutAmid = (delay: number) =>
 
 const closeAmid = step("close amid a store's write, and open anew", (world) =>
   Effect.gen(function*() {
-    world.storeDelay = world.settings.life / 8
+    world.storeDelay = Math.min(900, world.settings.life / 8)
     yield* world.call({ _tag: "force" })
     yield* world.testClock.adjust(2 * world.storeDelay + 1)
     yield* reopen.run(world)
@@ -177,13 +177,19 @@ const refusedAtTheEnd = (left: number) =>
       yield* world.call(session)
     }))
 
-const reopenAtTheEnd = (left: number) =>
-  step(`close and open anew ${left} ms before the end, session`, (world) =>
-    Effect.gen(function*() {
-      yield* pastExpiry(-left).run(world)
-      yield* reopen.run(world)
-      yield* world.call(session)
-    }))
+const reopenAtTheEnd = (share: number) =>
+  step(
+    "all is well, session, close and open anew amid the mandatory window, session",
+    (world) =>
+      Effect.gen(function*() {
+        yield* heal.run(world)
+        yield* world.call(session)
+        yield* settle
+        yield* pastExpiry(-Math.ceil(world.mandatoryWindow * share)).run(world)
+        yield* reopen.run(world)
+        yield* world.call(session)
+      })
+  )
 
 const outage = (kind: Outage, retryAfter: number) =>
   step(`outage: ${kind}${kind === "429" ? ` for ${retryAfter} s` : ""}`, ({ authority }) =>
@@ -254,13 +260,13 @@ const steps = {
   ) => jumpAmid(...all)),
   signOutAmid: fc.constantFrom(80, 700).map(signOutAmid),
   closeAmid: fc.constant(closeAmid),
-  staleToTheEnd: fc.integer({ min: -1100, max: 0 }).map(staleToTheEnd),
+  staleToTheEnd: fc.integer({ min: -300, max: 900 }).map(staleToTheEnd),
   lateRefusal: fc.tuple(fc.constantFrom("signOut" as const, "force" as const), fc.boolean()).map((all) =>
     lateRefusal(...all)
   ),
   refusedAtTheEnd: fc.integer({ min: 1100, max: 20_000 }).map(refusedAtTheEnd),
-  reopenAtTheEnd: fc.integer({ min: 1, max: 20_000 }).map(reopenAtTheEnd),
-  edge: fc.integer({ min: -1200, max: 20 }).map(pastExpiry),
+  reopenAtTheEnd: fc.constantFrom(0.1, 0.2, 0.4).map(reopenAtTheEnd),
+  edge: fc.integer({ min: -1200, max: 900 }).map(pastExpiry),
   outage: fc.tuple(
     fc.constantFrom<Outage>("drop", "503", "504", "429", "page", "401 page", "hang"),
     fc.constantFrom(1, 7, 40, 200)
@@ -374,6 +380,7 @@ const settings: fc.Arbitrary<Settings> = fc.record({
   dated: fc.boolean(),
   policy: fc.constantFrom(...Object.keys(policies) as ReadonlyArray<Settings["policy"]>),
   skew: fc.oneof(fc.constant(0), fc.integer({ min: -3000, max: 3000 }), fc.integer({ min: -day, max: day })),
+  start: fc.nat(999),
   seed: fc.nat(1000)
 }, { noNullPrototype: true })
 
@@ -464,6 +471,8 @@ const parameters = <A>(runs: number): fc.Parameters<A> => ({
   numRuns: runs * size.factor,
   // A program that hangs is one that fails.
   timeout: 20_000,
+  // The long run looks for what nobody thought of; the short one says whether a change broke what held.
+  ...(long ? {} : { seed: 20_261_124 }),
   ...replay
 })
 

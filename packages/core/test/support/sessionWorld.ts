@@ -26,6 +26,8 @@ export interface Settings extends AuthoritySettings {
   readonly policy: keyof typeof policies
   /** What the client's clock is ahead at first, in milliseconds. */
   readonly skew: number
+  /** Milliseconds of a second that have passed at first. */
+  readonly start: number
   readonly seed: number
 }
 
@@ -104,7 +106,7 @@ export class SessionWorld {
     this.testClock = testClock
     this.scope = scope
     this.skew = settings.skew
-    this.authority = new ModelAuthority(settings, () => epoch + testClock.currentTimeMillisUnsafe())
+    this.authority = new ModelAuthority(settings, () => epoch + settings.start + testClock.currentTimeMillisUnsafe())
     this.authority.advisoryWindow = Duration.toMillis(policies[settings.policy].advisoryWindow)
     if (settings.policy.startsWith("no retry")) {
       this.authority.leastPause = (failure) => Math.min(30_000, 1000 * 2 ** failure)
@@ -114,7 +116,7 @@ export class SessionWorld {
     this.authority.clockBehind = () => -this.skew
     this.authority.isDemanded = () =>
       [...this.pending].some(({ kind }) => kind._tag === "force" || kind._tag === "minimum")
-    const wall = () => Math.floor(epoch + testClock.currentTimeMillisUnsafe() + this.skew)
+    const wall = () => Math.floor(epoch + settings.start + testClock.currentTimeMillisUnsafe() + this.skew)
     const nanos = () => BigInt(wall()) * 1_000_000n
     // Like the real one: the wall clock may be set, in nanoseconds as well, and only the monotonic one may not.
     this.clock = {
@@ -161,7 +163,11 @@ export class SessionWorld {
         )
       })
     return SessionStore.SessionStore.of({
-      read: operation("read", () => this.stored),
+      read: operation("read", () => {
+        const name = Option.map(this.stored.session, ({ accessToken }) => Redacted.value(accessToken))
+        if (Option.isSome(name) && name.value !== this.authority.current?.name) this.authority.adoptable()
+        return this.stored
+      }),
       commit: (session, expected) => {
         // Failed is as good as done here: whoever can't write serves from memory.
         const name = Redacted.value(session.accessToken)
@@ -348,7 +354,7 @@ export class SessionWorld {
   }
 
   /** In the last fifth of a life at most, and shorter where the advisory window is. */
-  private get mandatoryWindow(): number {
+  get mandatoryWindow(): number {
     const { advisoryWindow, mandatoryWindow } = policies[this.settings.policy]
     const longest = this.settings.life / 5
     return Math.min(
