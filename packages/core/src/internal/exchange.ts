@@ -108,6 +108,7 @@ export const make = ({ credentials, endpoint, publish, steady, store }: {
         const known: Stored = { generation: held?.generation ?? 0, session: Option.fromNullishOr(held) }
         const read = yield* restore(inReach(Effect.asSome(store.read), Option.none()))
         const stored = Option.getOrElse(read, () => known)
+        newest = Math.max(newest, stored.generation, known.generation)
         const now = yield* DateTime.now
         const latest = outdated || stored.generation < known.generation ? known : stored
         const renewed = latest.generation > known.generation ? Option.filter(latest.session, lives(now)) : Option.none()
@@ -120,8 +121,7 @@ export const make = ({ credentials, endpoint, publish, steady, store }: {
         }))
         if (answer._tag === "Refused" || answer._tag === "SignedOut") return answer
 
-        newest = Math.max(newest, stored.generation, known.generation) + 1
-        const session = new Session({ ...answer.session, generation: newest })
+        const session = new Session({ ...answer.session, generation: ++newest })
         if (!flight.isWanted()) return { _tag: "SignedOut", orphan: session }
         // What can't be stored is served all the same: it exists nowhere else. So is what was refused by a store that
         // could not be read before, as that says nothing.
@@ -131,7 +131,10 @@ export const make = ({ credentials, endpoint, publish, steady, store }: {
 
         // Somebody was faster. A newer session is as good; without one, that was a sign-out, and it wins.
         const winner = Option.filter((yield* inReach(store.read, stored)).session, lives(yield* DateTime.now))
-        if (Option.isSome(winner)) return yield* came("Adopted", winner.value)
+        if (Option.isSome(winner)) {
+          newest = Math.max(newest, winner.value.generation)
+          return yield* came("Adopted", winner.value)
+        }
         yield* Effect.ignore(call("expire", flight, endpoint.expire(session)))
         return { _tag: "SignedOut" }
       })

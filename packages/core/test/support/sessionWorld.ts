@@ -242,8 +242,8 @@ export class SessionWorld {
       const closing = yield* Effect.forkIn(Scope.close(layer.scope, Exit.void), this.scope, { startImmediately: true })
       yield* settle
       for (let steps = 0; this.turn === undefined && closing.pollUnsafe() === undefined; steps++) {
-        if (steps > 10) return this.authority.violate(6, "the layer does not close")
-        yield* this.testClock.adjust(Math.max(1, this.storeDelay))
+        if (steps > 20) return this.authority.violate(6, "the layer does not close")
+        yield* this.testClock.adjust("500 millis")
         yield* settle
       }
       yield* Fiber.await(closing)
