@@ -37,7 +37,7 @@ export const SignOut: Data.TaggedEnum.Constructor<SignOut> = Data.taggedEnum<Sig
  * - `RefreshFailed`: an attempt to renew has failed. It may be tried again; `attempt` counts from 1.
  * - `CredentialsRejected`: the credentials were refused, and are not sent again.
  * - `Invalidated`: the API refused the access token before its end.
- * - `StoreFailed`: the session could not be read or stored. It is served from memory.
+ * - `StoreFailed`: the session could not be read or stored. It is served from memory, and stored once that is possible.
  * - `RefreshTokenExpiring`: the refresh token ends within three days; then the credentials are needed.
  * - `SignedOut`: the session was ended, here or by somebody who shares the store.
  *

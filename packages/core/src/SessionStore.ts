@@ -5,6 +5,9 @@
  * raises the generation, and is refused where the stored one is another than the writer last read. So a writer that was
  * overtaken finds out, nothing newer is lost, and a sign-out wins over an exchange in flight.
  *
+ * Reading and writing are given up after ten seconds, so they must be interruptible; waiting for a lease is the store's to
+ * bound.
+ *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

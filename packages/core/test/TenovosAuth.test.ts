@@ -1,4 +1,4 @@
-import { AuthError, RefreshPolicy, type Session, SessionStore, TenovosAuth } from "@effect-tenovos/core"
+import { AuthError, RefreshPolicy, Session, SessionStore, TenovosAuth } from "@effect-tenovos/core"
 import { ScriptedAuthority } from "@effect-tenovos/testing"
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
@@ -9,6 +9,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -408,11 +409,13 @@ describe("a store that fails for a while, or is slow", () => {
   /** The memory store behind a switch and a delay. */
   const makeFlaky = Effect.gen(function*() {
     const memory = yield* SessionStore.makeMemory
-    const control = { broken: false, delay: 0 }
+    const control = { broken: false, delay: 0, hangs: false }
     const behind = <A>(operation: "read" | "commit" | "clear", effect: Effect.Effect<A, AuthError.AuthError>) =>
       Effect.suspend(() =>
         control.broken
           ? Effect.fail(new AuthError.AuthError({ reason: new AuthError.StoreFailure({ operation }) }))
+          : control.hangs
+          ? Effect.never
           : control.delay === 0
           ? effect
           : Effect.delay(effect, control.delay)
@@ -441,6 +444,61 @@ describe("a store that fails for a while, or is slow", () => {
 
         assert.deepStrictEqual(yield* received, ["authorize", "refresh", "refresh", "refresh", "refresh"])
         assert.strictEqual((yield* flaky.memory.read).generation, (yield* session).generation)
+      }).pipe(provideWith(flaky.layer))
+    }))
+
+  it.effect("is written again in the background, until it takes the session", () =>
+    Effect.gen(function*() {
+      const flaky = yield* makeFlaky
+      yield* Effect.gen(function*() {
+        flaky.control.broken = true
+        const current = yield* session
+        yield* TestClock.adjust("10 seconds")
+        assert.strictEqual((yield* flaky.memory.read).generation, 0)
+
+        flaky.control.broken = false
+        yield* TestClock.adjust("10 seconds")
+        const { session: stored } = yield* flaky.memory.read
+        assert.deepStrictEqual(Option.map(stored, ({ accessToken }) => accessToken), Option.some(current.accessToken))
+        assert.deepStrictEqual(yield* received, ["authorize"])
+      }).pipe(provideWith(flaky.layer))
+    }))
+
+  it.effect("is not given a session that has been signed out of meanwhile, nor one that is older than its own", () =>
+    Effect.gen(function*() {
+      const flaky = yield* makeFlaky
+      yield* Effect.gen(function*() {
+        flaky.control.broken = true
+        const unsaved = yield* session
+        yield* signOut
+        flaky.control.broken = false
+        yield* TestClock.adjust("10 minutes")
+        assert.deepStrictEqual(yield* flaky.memory.read, { generation: 0, session: Option.none() })
+
+        flaky.control.broken = true
+        yield* session
+        flaky.control.broken = false
+        const other = new Session.Session({ ...unsaved, generation: 7 })
+        assert.isTrue(yield* flaky.memory.commit(other, 0))
+        yield* TestClock.adjust("10 minutes")
+        assert.strictEqual((yield* flaky.memory.read).generation, 7)
+      }).pipe(provideWith(flaky.layer))
+    }))
+
+  it.effect("has failed when it does not answer for ten seconds", () =>
+    Effect.gen(function*() {
+      const flaky = yield* makeFlaky
+      yield* Effect.gen(function*() {
+        flaky.control.hangs = true
+        const caller = yield* Effect.forkChild(session, { startImmediately: true })
+        yield* TestClock.adjust("20 seconds")
+        assert.isTrue(Exit.isSuccess(yield* Fiber.await(caller)))
+
+        const ending = yield* Effect.forkChild(signOut, { startImmediately: true })
+        yield* TestClock.adjust("30 seconds")
+        const outcome = yield* Fiber.join(ending)
+        assert.strictEqual(outcome._tag === "Forgotten" && outcome.error.reason._tag, "StoreFailure")
+        assert.deepStrictEqual(yield* received, ["authorize", "expire"])
       }).pipe(provideWith(flaky.layer))
     }))
 

@@ -3,7 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import type { AuthError } from "../AuthError.ts"
+import { AuthError, StoreFailure } from "../AuthError.ts"
 import { AuthEvent, SignOut } from "../AuthEvent.ts"
 import type { Credentials } from "../Credentials.ts"
 import { isRefreshable, remaining, Session } from "../Session.ts"
@@ -15,12 +15,20 @@ import * as metrics from "./metrics.ts"
 /** What an attempt comes to, when it does not fail. */
 export type Outcome =
   /** `expiresAt` is steady time, read from the local clock as it stood when the session came. */
-  | { readonly _tag: "Adopted" | "Refreshed" | "SignedIn"; readonly session: Session; readonly expiresAt: number }
+  | {
+    readonly _tag: "Adopted" | "Refreshed" | "SignedIn"
+    readonly session: Session
+    readonly expiresAt: number
+    readonly isStored: boolean
+  }
   | { readonly _tag: "Refused"; readonly error: AuthError }
   /** A sign-out was faster. A session that came too late is still to be ended. */
   | { readonly _tag: "SignedOut"; readonly orphan?: Session }
 
-export const make = ({ credentials, endpoint, publish, steady, store }: {
+/** A store that does not answer for so long has failed. */
+const storeTimeout = "10 seconds"
+
+export const make = ({ credentials, endpoint, publish, steady, store: unbounded }: {
   readonly credentials: Credentials
   readonly endpoint: TokenEndpoint["Service"]
   readonly publish: (event: AuthEvent) => Effect.Effect<unknown>
@@ -29,9 +37,24 @@ export const make = ({ credentials, endpoint, publish, steady, store }: {
 }): {
   /** One way down the ladder: adopt, refresh, sign in. The store is written before anybody sees the session. */
   readonly attempt: (flight: Flight, held: Session | undefined) => Effect.Effect<Outcome, AuthError>
+  /** Stores a session that could not be stored when it came, if it is still in hand. */
+  readonly save: (session: Session, isHeld: () => boolean) => Effect.Effect<void, AuthError>
   /** Ends the newest session there is, and clears the store. */
   readonly end: (latest: Option.Option<Session>) => Effect.Effect<SignOut>
 } => {
+  const bounded = <A>(operation: StoreFailure["operation"], effect: Effect.Effect<A, AuthError>) =>
+    Effect.timeoutOrElse(effect, {
+      duration: storeTimeout,
+      orElse: () => Effect.fail(new AuthError({ reason: new StoreFailure({ operation }) }))
+    })
+
+  const store: SessionStore["Service"] = {
+    read: bounded("read", unbounded.read),
+    commit: (session, expected) => bounded("commit", unbounded.commit(session, expected)),
+    clear: (generation) => bounded("clear", unbounded.clear(generation)),
+    withLease: unbounded.withLease
+  }
+
   /** A store that is out of reach stops nobody. */
   const inReach = <A>(effect: Effect.Effect<A, AuthError>, otherwise: A): Effect.Effect<A> =>
     Effect.catch(effect, (error) => Effect.as(publish(AuthEvent.StoreFailed({ error })), otherwise))
@@ -76,6 +99,7 @@ export const make = ({ credentials, endpoint, publish, steady, store }: {
     Effect.map(DateTime.now, (now) => ({
       _tag,
       session,
+      isStored: _tag === "Adopted",
       expiresAt: steady() + Duration.toMillis(remaining(session, now))
     }))
 
@@ -126,8 +150,9 @@ export const make = ({ credentials, endpoint, publish, steady, store }: {
         // What can't be stored is served all the same: it exists nowhere else. So is what was refused by a store that
         // could not be read before, as that says nothing.
         if (Option.isNone(read)) outdated = true
-        const committed = yield* inReach(commit(session, stored.generation), true)
-        if (committed || Option.isNone(read)) return { ...answer, session }
+        const committed = yield* inReach(Effect.asSome(commit(session, stored.generation)), Option.none())
+        const isStored = Option.contains(committed, true)
+        if (isStored || Option.isNone(read) || Option.isNone(committed)) return { ...answer, session, isStored }
 
         // Somebody was faster. A newer session is as good; without one, that was a sign-out, and it wins.
         const winner = Option.filter((yield* inReach(store.read, stored)).session, lives(yield* DateTime.now))
@@ -145,6 +170,12 @@ export const make = ({ credentials, endpoint, publish, steady, store }: {
       Effect.sync(() => {
         if (committed) outdated = false
       }))
+
+  const save = (session: Session, isHeld: () => boolean) =>
+    leased(Effect.gen(function*() {
+      // A store that has moved on meanwhile refuses it.
+      if (isHeld()) yield* commit(session, (yield* store.read).generation)
+    }))
 
   const clear: Effect.Effect<Option.Option<Session>, AuthError> = Effect.gen(function*() {
     const { generation, session } = yield* store.read
@@ -164,7 +195,7 @@ export const make = ({ credentials, endpoint, publish, steady, store }: {
       return yield* Effect.as(cleared, outcome)
     })).pipe(Effect.catch((error) => Effect.succeed(SignOut.Forgotten({ error }))))
 
-  return { attempt, end }
+  return { attempt, save, end }
 }
 
 const lives = (now: DateTime.Utc) => (session: Session): boolean => Duration.toMillis(remaining(session, now)) > 0

@@ -5,12 +5,10 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Headers from "effect/http/Headers"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
-import * as Redacted from "effect/Redacted"
 import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
@@ -22,15 +20,15 @@ import * as Credentials from "../Credentials.ts"
 import type { RefreshPolicy } from "../RefreshPolicy.ts"
 import { refreshTokenExpiresAt, type Session } from "../Session.ts"
 import { SessionStore } from "../SessionStore.ts"
-import type { AuthState, Demand, Served, TenovosAuth } from "../TenovosAuth.ts"
+import type { Demand, Served, TenovosAuth } from "../TenovosAuth.ts"
 import { TokenEndpoint } from "../TokenEndpoint.ts"
 import * as exchange from "./exchange.ts"
 import * as flights from "./flight.ts"
 import * as machine from "./machine.ts"
 import * as metrics from "./metrics.ts"
-import { secretHeaders } from "./secrecy.ts"
+import { headersOf, isWithin, outcomeOf, servedFrom, trust, type Trusted, view } from "./served.ts"
 import * as signal from "./signal.ts"
-import { makeSteady } from "./steady.ts"
+import { makeSteady, sleepUntil } from "./steady.ts"
 
 /** All that the keeper remembers. The life of the session is the machine's; the rest is how to reach who waits. */
 interface Memory {
@@ -44,6 +42,9 @@ const leastRest = 1000
 const mostRest = 30_000
 /** An authority may ask for more, but for how much is not its to say. */
 const longestRest = 3_600_000
+
+/** Attempts to write what the store did not take, until it does. */
+const saving = Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("5 minutes")]).pipe(Schedule.jittered)
 
 const refreshTokenNotice = Duration.days(3)
 
@@ -236,6 +237,7 @@ export const make = Effect.fnUntraced(function*(
         const held = yield* take(outcome.session, outcome.expiresAt)
         yield* conclude((state) => machine.renewed(state, held))
         yield* publish(AuthEvent[outcome._tag]({ session: outcome.session }))
+        if (!outcome.isStored) yield* saveLater(outcome.session)
         yield* noticeRefreshToken(outcome.session)
         return flights.answer(flight, Effect.succeed(servedFrom(held, outcome._tag)))
       }
@@ -263,6 +265,15 @@ export const make = Effect.fnUntraced(function*(
       }
     }
   })
+
+  /** While it is not in the store, a process that ends loses it. */
+  const saveLater = (session: Session) =>
+    exchanges.save(session, () => Ref.getUnsafe(memory).life.held?.session === session).pipe(
+      Effect.delay(leastRest),
+      Effect.retry(saving),
+      Effect.updateContext<never, never>(() => context),
+      Effect.forkIn(scope)
+    )
 
   let failures = 0
 
@@ -353,29 +364,11 @@ export const make = Effect.fnUntraced(function*(
   const keepFresh = Effect.forever(Effect.suspend(() => {
     const { life } = Ref.getUnsafe(memory)
     const due = machine.dueAt(life)
+    const changed = signal.next(changes, () => Ref.getUnsafe(memory).life !== life)
     return due === undefined
-      ? changeFrom(life)
-      : Effect.raceFirst(Effect.andThen(sleepUntil(due), Effect.exit(serve({}))), changeFrom(life))
+      ? changed
+      : Effect.raceFirst(Effect.andThen(sleepUntil(steady, due), Effect.exit(serve({}))), changed)
   }))
-
-  const changeFrom = (life: machine.State): Effect.Effect<unknown> =>
-    Effect.callback((resume) => {
-      if (Ref.getUnsafe(memory).life !== life) return resume(Effect.void)
-      const ignore = changes.listen(() => {
-        ignore()
-        resume(Effect.void)
-      })
-      return Effect.sync(ignore)
-    })
-
-  /** In steps of an hour at the most: timers count 32 bits, and machines sleep. */
-  const sleepUntil = (instant: number): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      const left = instant - steady()
-      return left <= 0
-        ? Effect.void
-        : Effect.andThen(Effect.sleep(Math.min(Math.ceil(left), 3_600_000)), sleepUntil(instant))
-    })
 
   if (policy.keepFresh) yield* Effect.forkScoped(keepFresh)
 
@@ -399,43 +392,6 @@ const toMachine = ({ forceRefresh, minimumLife }: Demand): machine.Demand => ({
   minimumLife: minimumLife === undefined ? undefined : Duration.toMillis(Duration.fromInputUnsafe(minimumLife))
 })
 
-const servedFrom = ({ headers, session }: machine.Held, reason: Served["reason"]): Served => ({
-  session,
-  headers,
-  reason
-})
-
-/** A span of wall-clock time in which a session may be served without a second look. */
-interface Trusted {
-  readonly from: number
-  readonly until: number
-  readonly value: Session
-  readonly session: Effect.Effect<Session>
-  readonly headers: Effect.Effect<Headers.Headers>
-}
-
-const trust = ({ advisoryAt, headers, session }: machine.Held, wall: number, now: number): Trusted => ({
-  from: wall,
-  until: wall + Math.min(1000, advisoryAt - now),
-  value: session,
-  session: Effect.succeed(session),
-  headers: Effect.succeed(headers)
-})
-
-const isWithin = ({ from, until }: Trusted, wall: number): boolean => wall >= from && wall < until
-
-const headersOf = ({ accessToken, idToken }: Session, { apiKey }: Credentials.Credentials): Headers.Headers =>
-  secretHeaders(
-    { "x-api-key": Redacted.value(apiKey), accesstoken: Redacted.value(accessToken) },
-    idToken === undefined ? {} : { authorization: Redacted.value(idToken) }
-  )
-
-/** Why a session was served, or why none. */
-const outcomeOf = (exit: Exit.Exit<Served, AuthError>): string =>
-  Exit.isSuccess(exit)
-    ? exit.value.reason
-    : Option.match(Exit.findErrorOption(exit), { onNone: () => "Interrupted", onSome: ({ reason }) => reason._tag })
-
 const errorOf = (reason: Reason): AuthError => new AuthError({ reason })
 
 /** What those get who still wait when the layer closes, or when somebody signs out. */
@@ -446,12 +402,3 @@ interface SignOutPlan {
   /** What was remembered when the sign-out began; nothing for one that joins it. */
   readonly ends: Memory | undefined
 }
-
-const view = ({ held, phase, rejected }: machine.State): AuthState =>
-  phase._tag === "Renewing"
-    ? { _tag: "Renewing", session: held?.session }
-    : held !== undefined
-    ? { _tag: "Active", session: held.session }
-    : rejected !== undefined
-    ? { _tag: "Rejected", error: rejected }
-    : { _tag: "SignedOut" }

@@ -30,3 +30,14 @@ export const toStream = <A>(signal: Signal<A>, first?: () => A): Stream.Stream<A
       }),
       (ignore) => Effect.sync(ignore)
     ), { bufferSize: 256, strategy: "sliding" })
+
+/** Waits for what is sent next; not for what has been sent already. */
+export const next = <A>(signal: Signal<A>, isSent: () => boolean): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    if (isSent()) return resume(Effect.void)
+    const ignore = signal.listen(() => {
+      ignore()
+      resume(Effect.void)
+    })
+    return Effect.sync(ignore)
+  })

@@ -1,4 +1,5 @@
 import type { Clock } from "effect/Clock"
+import * as Effect from "effect/Effect"
 
 /**
  * Milliseconds that never run slower than the time that has passed.
@@ -20,3 +21,12 @@ export const makeSteady = (clock: Clock): () => number => {
     return steady
   }
 }
+
+/** In steps of an hour at the most: timers count 32 bits, and machines sleep. */
+export const sleepUntil = (steady: () => number, instant: number): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const left = instant - steady()
+    return left <= 0
+      ? Effect.void
+      : Effect.andThen(Effect.sleep(Math.min(Math.ceil(left), 3_600_000)), sleepUntil(steady, instant))
+  })

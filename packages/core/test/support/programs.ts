@@ -102,7 +102,7 @@ const jumpAmid = (millis: number, delay: number, storeDelay: number) =>
     (world) =>
       Effect.gen(function*() {
         world.authority.delay = delay
-        world.storeDelay = Math.min(storeDelay, world.settings.life / 8)
+        world.storeDelay = Math.min(storeDelay, world.settings.life / 8, 9000)
         yield* world.call({ _tag: "force" })
         yield* world.testClock.adjust(2 * world.storeDelay + delay - 1)
         if (storeDelay > 0) yield* world.testClock.adjust(2)

@@ -149,14 +149,18 @@ export class SessionWorld {
     const operation = <A>(name: StoreOperation, f: () => A): Effect.Effect<A, AuthError.AuthError> =>
       Effect.suspend(() => {
         this.storeBusy++
+        const failed = () => {
+          this.authority.storeWasSick = true
+          // Who begins with a store that can't be read knows of no session.
+          if (name === "read" && this.authority.current === undefined) this.authority.refreshToken = undefined
+        }
         return this.authority.pause(this.storeDelay, name).pipe(
           Effect.andThen(Effect.suspend(() => {
             if (!this.storeFails.has(name)) return Effect.sync(f)
-            this.authority.storeWasSick = true
-            // Who begins with a store that can't be read knows of no session.
-            if (name === "read" && this.authority.current === undefined) this.authority.refreshToken = undefined
+            failed()
             return Effect.fail(new AuthError.AuthError({ reason: new AuthError.StoreFailure({ operation: name }) }))
           })),
+          Effect.onInterrupt(() => Effect.sync(() => this.isStoreTooSlow && failed())),
           Effect.ensuring(Effect.sync(() => {
             this.storeBusy--
           }))
@@ -177,7 +181,7 @@ export class SessionWorld {
           return true
         }).pipe(Effect.onExit((exit) =>
           Effect.sync(() => {
-            if (Exit.hasInterrupts(exit)) return
+            if (Exit.hasInterrupts(exit) && !this.isStoreTooSlow) return
             this.authority.unstored.delete(name)
             this.committed.set(name, this.now())
           })
@@ -204,6 +208,11 @@ export class SessionWorld {
   // ---------------------------------------------------------------------------
   // The client
   // ---------------------------------------------------------------------------
+
+  /** Whether what is asked of the store is given up before it answers. */
+  get isStoreTooSlow(): boolean {
+    return this.storeDelay >= 10_000
+  }
 
   readonly open: Effect.Effect<void> = Effect.suspend(() => {
     const scope = Scope.makeUnsafe()
