@@ -52,12 +52,13 @@ const ours = (path: string) => `
   )
 `
 
-const gzipped = (contents: string) =>
+const gzipped = (contents: string, external: Array<string> = []) =>
   Effect.promise(() =>
     build({
       stdin: { contents, resolveDir: root },
       bundle: true,
       minify: true,
+      external,
       write: false,
       format: "esm",
       platform: "browser",
@@ -80,6 +81,7 @@ const imported = (contents: string) =>
 export const run: Effect.Effect<ReadonlyArray<Figure>, unknown> = Effect.gen(function*() {
   const smallest = yield* gzipped(byHand)
   const whole = yield* gzipped(ours("@effect-tenovos/core"))
+  const own = yield* gzipped(ours("@effect-tenovos/core"), ["effect/*"])
   // As it is published: without types to strip.
   const built = spawnSync(
     process.execPath,
@@ -98,6 +100,7 @@ export const run: Effect.Effect<ReadonlyArray<Figure>, unknown> = Effect.gen(fun
   })
   return [
     atMost("gzip over the smallest program", whole - smallest, 12, "kB"),
+    plain("of that the library's own code", `${round(own)} kB`),
     plain("the smallest program that signs in", `${round(smallest)} kB`),
     plain("a program with TenovosClient", `${round(whole)} kB`),
     atMost("import, in that of the smallest program", Number((time("ours") / time("byHand")).toFixed(2)), 1.2, "times"),

@@ -11,9 +11,9 @@ const makeSession = (life: number, generation = 1) =>
   new Session.Session({
     endpointUrl: "https://api.example/v1",
     accessToken: Redacted.make(`access-${generation}`),
-    issuedAt: DateTime.makeUnsafe(0),
-    expiresAt: DateTime.makeUnsafe(life),
-    authenticatedAt: DateTime.makeUnsafe(0),
+    issuedAt: DateTime.makeUnsafe(1_700_000_000_000),
+    expiresAt: DateTime.makeUnsafe(1_700_000_000_000 + life),
+    authenticatedAt: DateTime.makeUnsafe(1_700_000_000_000),
     clockOffset: Duration.zero,
     generation
   })
@@ -136,6 +136,9 @@ describe("decide", () => {
     ])
     assert.strictEqual(words(machine.decide(state({ ...phases.resting, until: 500 }), 499, {})), "Stale")
     assert.strictEqual(words(machine.decide(state({ ...phases.resting, until: 500 }), 500, {})), "Cached")
+    const ended = state({ ...phases.resting, until: 9000 })
+    assert.strictEqual(words(machine.decide(ended, 8999, {})), "fail")
+    assert.strictEqual(words(machine.decide(ended, 9000, {})), "wait, start")
   })
 
   it("takes a demand for more than three quarters of a life as three quarters", () => {

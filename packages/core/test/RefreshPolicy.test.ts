@@ -121,6 +121,26 @@ describe("retry", () => {
       instants.slice(1).forEach((instant, index) => assert.isAtLeast(instant - (instants[index] ?? NaN), 20))
     }))
 
+  it.effect("backs off as usual where the authority does not say for how long", () =>
+    Effect.gen(function*() {
+      const { instants } = yield* attempts(RefreshPolicy.standard, () => new Response("", { status: 429 }))
+
+      assert.isAtLeast(instants.length, 8)
+      assert.isAtMost(instants[1] ?? NaN, 0.6)
+    }))
+
+  it.effect("waits for two minutes where the authority asks for them, and no longer", () =>
+    Effect.gen(function*() {
+      for (const [seconds, times] of [["120", 2], ["121", 1]] as const) {
+        const { instants } = yield* attempts(
+          RefreshPolicy.standard,
+          () => new Response("", { status: 429, headers: { "retry-after": seconds } })
+        )
+
+        assert.lengthOf(instants, times)
+      }
+    }))
+
   it.effect("ends at once when the authority asks for more time than there is, and says for how much", () =>
     Effect.gen(function*() {
       for (const seconds of ["3600", "99999999999999"]) {

@@ -123,6 +123,7 @@ describe("TenovosClient", () => {
       ["https://tenant.example/other", true],
       ["HTTPS://TENANT.EXAMPLE/v2", true],
       ["//evil.example/x", true],
+      ["/asset/urn:uuid:1", true],
       ["https://tenant.example.evil.example/v1", false],
       ["https://tenant.example:8443/v1", false],
       ["http://tenant.example/v1", false],
@@ -278,6 +279,44 @@ describe("a 401", () => {
       assert.strictEqual(error._tag === "AuthError" && error.reason._tag, "NotReplayable")
       assert.strictEqual((yield* upload).status, 200)
     }).pipe(provideApi((token) => token !== "access-0")))
+
+  const bytes = new TextEncoder().encode("bytes")
+  for (
+    const [kind, body, replayed] of [
+      ["a form", HttpBody.formData(new FormData()), true],
+      ["text of the transport's", HttpBody.raw("text"), true],
+      ["bytes of the transport's", HttpBody.raw(bytes), true],
+      ["a buffer of the transport's", HttpBody.raw(bytes.buffer), true],
+      ["what only the transport knows", HttpBody.raw(new Blob([bytes]).stream()), false]
+    ] as const
+  ) {
+    it.effect(`${replayed ? "is followed by a replay of" : "is not followed by a replay of"} ${kind}`, () =>
+      Effect.gen(function*() {
+        const client = yield* TenovosClient.TenovosClient
+        const outcome = yield* Effect.match(client.post("/asset", { body }), {
+          onFailure: (error) => error._tag === "AuthError" ? error.reason._tag : error._tag,
+          onSuccess: ({ status }) => status
+        })
+
+        assert.strictEqual(outcome, replayed ? 200 : "NotReplayable")
+      }).pipe(provideApi((token) => token !== "access-0")))
+  }
+
+  it.effect("comes back where there is no other session to be had", () =>
+    Effect.gen(function*() {
+      const { serve, session } = yield* TenovosAuth.TenovosAuth
+      const served = yield* serve()
+      const client = yield* Effect.flatMap(HttpClient.HttpClient, TenovosClient.authorize).pipe(
+        Effect.provideService(TenovosAuth.TenovosAuth, {
+          ...yield* TenovosAuth.TenovosAuth,
+          serve: () => Effect.succeed(served)
+        })
+      )
+
+      assert.strictEqual((yield* client.get("/asset/1")).status, 401)
+      assert.deepStrictEqual(yield* paths, ["/v1/auth/token", "/v1/asset/1 access-0"])
+      assert.notStrictEqual(yield* session, served.session)
+    }).pipe(provideApi(() => false)))
 
   it.effect("is told apart from a 403, which renews nothing", () =>
     Effect.gen(function*() {

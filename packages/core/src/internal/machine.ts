@@ -75,7 +75,7 @@ export type Decision =
 /** What to do for a caller who asks now. */
 export const decide = ({ held, phase, rejected }: State, now: number, demand: Demand): Decision => {
   if (phase._tag === "SigningOut") return { _tag: "WaitForSignOut" }
-  const asked = demand.force !== true && held !== undefined ? held : undefined
+  const asked = demand.force === true ? undefined : held
   if (asked !== undefined && suffices(asked, now, demand)) {
     const resting = rejected !== undefined || phase._tag === "Resting" && now < phase.until
     const renewing = phase._tag === "Renewing"
@@ -135,7 +135,7 @@ export const hold = (
   // The issue may be stamped with a second that had nearly passed. What is left says more, unless it is left of a session
   // that others have used for long.
   const longest = (life > stated / 2 ? Math.min(life, stated) : stated) / 5
-  const scale = advisoryWindow === 0 ? 1 : Math.min(1, longest / advisoryWindow)
+  const scale = Math.min(1, longest / Math.max(1, advisoryWindow))
   const expiresAt = now + life
   const mandatoryAt = expiresAt - Math.min(longest, Duration.toMillis(policy.mandatoryWindow) * scale)
   const advisoryAt = expiresAt - advisoryWindow * scale * (1 - policy.jitter * random)
