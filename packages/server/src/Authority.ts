@@ -48,40 +48,63 @@ export interface Options {
 }
 
 /**
+ * The tenant of API keys and users that name none.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const defaultTenant = "default"
+
+/**
+ * Every API key and every user belongs to one tenant, and nothing of one tenant is good in another.
+ *
  * @category services
  * @since 0.1.0
  */
 export class Authority extends Context.Service<Authority, {
   /** Starts a session for a username and a password. The answer lacks `endpointUrl`, which only a server knows. */
   readonly authorize: (credentials: {
+    readonly tenant: string
     readonly username: string
     readonly password: Redacted.Redacted
   }) => Effect.Effect<TenovosApi.Authentication, TenovosApi.Unauthorized | TenovosApi.TooManyRequests>
   /** New id and access tokens for a session. The access token may have expired, but must be of the same session. */
   readonly refresh: (session: {
+    readonly tenant: string
     readonly refreshToken: Redacted.Redacted
     readonly accessToken: Redacted.Redacted
   }) => Effect.Effect<TenovosApi.Authentication, TenovosApi.Unauthorized>
   /** Ends the whole session of a valid access token: its refresh token and all its access tokens stop at once. */
-  readonly expire: (accessToken: Redacted.Redacted) => Effect.Effect<void, TenovosApi.Unauthorized>
-  /** Whose the two tokens are, if both are valid and of one live session. */
+  readonly expire: (session: {
+    readonly tenant: string
+    readonly accessToken: Redacted.Redacted
+  }) => Effect.Effect<void, TenovosApi.Unauthorized>
+  /** Whose the two tokens are, if both are valid and of one live session of the tenant. */
   readonly verify: (session: {
+    readonly tenant: string
     readonly accessToken: Redacted.Redacted
     readonly idToken: Redacted.Redacted
   }) => Effect.Effect<Option.Option<User>>
-  readonly isApiKey: (apiKey: Redacted.Redacted) => Effect.Effect<boolean>
-  readonly addApiKey: (apiKey: Redacted.Redacted) => Effect.Effect<void>
-  /** Adds a user, or gives an existing one this password and email. */
+  /** The tenant that the API key belongs to. */
+  readonly tenantOf: (apiKey: Redacted.Redacted) => Effect.Effect<Option.Option<string>>
+  /** Adds an API key, or moves an existing one to this tenant. It is of the tenant `default` if none is named. */
+  readonly addApiKey: (
+    apiKey: Redacted.Redacted,
+    options?: { readonly tenant?: string | undefined }
+  ) => Effect.Effect<void>
+  /** Adds a user, or gives an existing one this password and email. Two tenants may have users of one name. */
   readonly addUser: (user: {
+    /** Defaults to `default`. */
+    readonly tenant?: string | undefined
     readonly username: string
     readonly password: Redacted.Redacted
     readonly email?: string | undefined
   }) => Effect.Effect<void>
-  /** How many users and API keys there are. Without one of each nobody can sign in. */
+  /** How many users and API keys there are in all tenants. Without one of each nobody can sign in. */
   readonly count: Effect.Effect<{ readonly users: number; readonly apiKeys: number }>
   /**
-   * Adds both an API key and a user, or nothing when there is one of each already. When the username is taken, the user
-   * gets a longer one. Gives the username.
+   * Adds both an API key and a user of the tenant `default`, or nothing when there is one of each already. When the
+   * username is taken, the user gets a longer one. Gives the username.
    */
   readonly addFirst: (options: {
     readonly apiKey: Redacted.Redacted
@@ -136,7 +159,7 @@ export const make = Effect.fnUntraced(
     )
 
     const authorize: Authority["Service"]["authorize"] = Effect.fn("Authority.authorize")(
-      function*({ password, username }) {
+      function*({ password, tenant, username }) {
         const secret = Redacted.value(password)
         if (secret === "") {
           return yield* new TenovosApi.Unauthorized({ message: "Missing required parameter PASSWORD" })
@@ -145,7 +168,7 @@ export const make = Effect.fnUntraced(
         if (username.length > maxUsername || Buffer.byteLength(secret) > maxPassword) {
           return yield* new TenovosApi.Unauthorized({ message: "Invalid Authentication Parameters" })
         }
-        const user = yield* db.userByName(username)
+        const user = yield* db.userByName({ tenant, username })
         const matches = yield* passwords.tryVerify(Option.map(user, (user) => user.passwordHash), password)
         if (Option.isNone(matches)) return yield* new TenovosApi.TooManyRequests({ message: "Too Many Requests" })
         if (Option.isNone(user) || !matches.value) {
@@ -162,6 +185,7 @@ export const make = Effect.fnUntraced(
         ).pipe(Effect.flatMap((jwt) => jose.encrypt(keys.refresh.publicKey, jwt)))
         yield* db.insertSession({
           id: session.id,
+          tenant,
           user_sub: user.value.sub,
           client_id: clientId,
           refresh_token_hash: sha256(refreshToken),
@@ -173,12 +197,12 @@ export const make = Effect.fnUntraced(
     )
 
     const refresh: Authority["Service"]["refresh"] = Effect.fn("Authority.refresh")(
-      function*({ accessToken, refreshToken }) {
+      function*({ accessToken, refreshToken, tenant }) {
         const now = yield* currentMillis
         const hash = sha256(Redacted.value(refreshToken))
         const claims = tokens.readAccess(keys.access, issuer, Redacted.value(accessToken))
         if (Option.isSome(claims)) {
-          const session = yield* db.touchSession({ hash, id: claims.value.origin_jti, now })
+          const session = yield* db.touchSession({ tenant, hash, id: claims.value.origin_jti, now })
           if (Option.isSome(session)) {
             const user = yield* db.userBySub(session.value.user_sub)
             return yield* issue(
@@ -188,17 +212,17 @@ export const make = Effect.fnUntraced(
             )
           }
         }
-        const found = yield* db.sessionByRefreshToken(hash)
+        const found = yield* db.sessionByRefreshToken({ tenant, hash })
         return yield* new TenovosApi.Unauthorized({ message: refusal(found, now) })
       }
     )
 
     const expire: Authority["Service"]["expire"] = Effect.fn("Authority.expire")(
-      function*(accessToken) {
+      function*({ accessToken, tenant }) {
         const now = yield* currentMillis
         const claims = tokens.readAccess(keys.access, issuer, Redacted.value(accessToken))
         const ended = Option.isSome(claims) && claims.value.exp * 1000 > now
-          ? yield* db.revokeSession({ id: claims.value.origin_jti, now })
+          ? yield* db.revokeSession({ tenant, id: claims.value.origin_jti, now })
           : false
         if (!ended) {
           return yield* new TenovosApi.Unauthorized({ message: "Failed to Expire Session and Logout 1" })
@@ -207,32 +231,36 @@ export const make = Effect.fnUntraced(
     )
 
     const verify: Authority["Service"]["verify"] = Effect.fn("Authority.verify")(
-      function*({ accessToken, idToken }) {
+      function*({ accessToken, idToken, tenant }) {
         const now = yield* currentMillis
         const access = tokens.readAccess(keys.access, issuer, Redacted.value(accessToken))
         const id = tokens.readId(keys.id, issuer, Redacted.value(idToken))
         if (Option.isNone(access) || Option.isNone(id)) return Option.none()
         const isCurrent = access.value.exp * 1000 > now && id.value.exp * 1000 > now
         if (!isCurrent || access.value.origin_jti !== id.value.origin_jti) return Option.none()
-        return yield* db.userOfLiveSession(access.value.origin_jti)
+        return yield* db.userOfLiveSession({ tenant, id: access.value.origin_jti })
       }
     )
 
-    const isApiKey: Authority["Service"]["isApiKey"] = Effect.fn("Authority.isApiKey")(
+    const tenantOf: Authority["Service"]["tenantOf"] = Effect.fn("Authority.tenantOf")(
       function*(apiKey) {
-        return yield* db.hasApiKey(sha256(Redacted.value(apiKey)))
+        return yield* db.tenantOf(sha256(Redacted.value(apiKey)))
       }
     )
 
     const addApiKey: Authority["Service"]["addApiKey"] = Effect.fn("Authority.addApiKey")(
-      function*(apiKey) {
-        yield* db.insertApiKey({ hash: sha256(Redacted.value(apiKey)), created_at: yield* currentMillis })
+      function*(apiKey, options) {
+        yield* db.upsertApiKey({
+          hash: sha256(Redacted.value(apiKey)),
+          tenant: options?.tenant ?? defaultTenant,
+          created_at: yield* currentMillis
+        })
       }
     )
 
     const addUser: Authority["Service"]["addUser"] = Effect.fn("Authority.addUser")(
-      function*({ email, password, username }) {
-        const existing = yield* db.userByName(username)
+      function*({ email, password, tenant = defaultTenant, username }) {
+        const existing = yield* db.userByName({ tenant, username })
         // A new hash of the same password would be another row: a seed that is applied twice changes nothing.
         const kept = Option.isSome(existing) &&
             (yield* passwords.verify(Option.some(existing.value.passwordHash), password))
@@ -240,6 +268,7 @@ export const make = Effect.fnUntraced(
           : yield* passwords.hash(password)
         yield* db.upsertUser({
           sub: randomUUID(),
+          tenant,
           username,
           email: email ?? null,
           password_hash: kept,
@@ -256,13 +285,13 @@ export const make = Effect.fnUntraced(
         const password_hash = yield* passwords.hash(password)
         const now = yield* Clock.currentTimeMillis
         return yield* db.insertFirst(
-          { hash: sha256(Redacted.value(apiKey)), created_at: now },
-          { sub: randomUUID(), username, email: email ?? null, password_hash, created_at: now }
+          { hash: sha256(Redacted.value(apiKey)), tenant: defaultTenant, created_at: now },
+          { sub: randomUUID(), tenant: defaultTenant, username, email: email ?? null, password_hash, created_at: now }
         )
       }
     )
 
-    return Authority.of({ authorize, refresh, expire, verify, isApiKey, addApiKey, addUser, count, addFirst })
+    return Authority.of({ authorize, refresh, expire, verify, tenantOf, addApiKey, addUser, count, addFirst })
   }
 )
 

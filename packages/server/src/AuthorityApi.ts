@@ -16,6 +16,7 @@ import * as HttpServer from "effect/http/HttpServer"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -25,6 +26,7 @@ import * as Struct from "effect/Struct"
 import { Authority } from "./Authority.ts"
 import { readJson } from "./internal/body.ts"
 import { gateway } from "./internal/gateway.ts"
+import { CurrentTenant } from "./internal/tenant.ts"
 import { Keys, toJwks } from "./Keys.ts"
 import * as SampleApi from "./SampleApi.ts"
 
@@ -80,8 +82,9 @@ const layerApiKeyAuth = Layer.effect(
   Effect.map(Authority, (authority) =>
     TenovosApi.ApiKeyAuth.of({
       ApiKeyAuth: Effect.fnUntraced(function*(httpEffect, { credential }) {
-        if (yield* authority.isApiKey(credential)) return yield* httpEffect
-        return yield* new TenovosApi.Forbidden({ message: "Forbidden" })
+        const tenant = yield* authority.tenantOf(credential)
+        if (Option.isNone(tenant)) return yield* new TenovosApi.Forbidden({ message: "Forbidden" })
+        return yield* Effect.provideService(httpEffect, CurrentTenant, tenant.value)
       })
     }))
 )
@@ -105,17 +108,18 @@ const layerAuthorization = HttpApiBuilder.group(
 
     const authorize = Effect.fnUntraced(function*(request: HttpServerRequest) {
       const body = yield* readJson(request, invalid)
+      const tenant = yield* CurrentTenant
       // Programs that write every field say `null` when they have no session.
       if (!Predicate.hasProperty(body, "session") || body.session === null) {
         const credentials = yield* orInvalid(decodeSignIn(body))
         if (credentials.username === "") return yield* new TenovosApi.BadRequest({ message: invalid })
-        return yield* authority.authorize(credentials)
+        return yield* authority.authorize({ ...credentials, tenant })
       }
       const { session } = yield* orInvalid(decodeRefresh(body))
       if (Redacted.value(session.refreshToken) === "" || Redacted.value(session.accessToken) === "") {
         return yield* new TenovosApi.BadRequest({ message: invalid })
       }
-      return yield* authority.refresh(session)
+      return yield* authority.refresh({ ...session, tenant })
     })
 
     const expire = Effect.fnUntraced(
@@ -128,7 +132,7 @@ const layerAuthorization = HttpApiBuilder.group(
         if (header === undefined || Redacted.value(header) !== Redacted.value(accessToken)) {
           return yield* new TenovosApi.Unauthorized({ message: "Failed to Expire Session and Logout 1" })
         }
-        yield* authority.expire(accessToken)
+        yield* authority.expire({ tenant: yield* CurrentTenant, accessToken })
         return yield* emptied(body)
       }
     )

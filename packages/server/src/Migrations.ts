@@ -53,7 +53,44 @@ const tables = Effect.gen(function*() {
   yield* sql`CREATE INDEX sessions_user_sub ON sessions (user_sub)`
 })
 
-const migrations = { "0001_tables": tables }
+// SQLite can't drop a constraint, so both tables are made anew: dropping `users` alone would take the sessions with it.
+const tenants = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+
+  yield* sql`ALTER TABLE api_keys ADD COLUMN tenant text NOT NULL DEFAULT 'default'`
+  yield* sql`CREATE TABLE tenant_users (
+    sub text PRIMARY KEY,
+    tenant text NOT NULL DEFAULT 'default',
+    username text NOT NULL,
+    email text,
+    password_hash text NOT NULL,
+    created_at bigint NOT NULL,
+    UNIQUE (tenant, username)
+  )`
+  yield* sql`INSERT INTO tenant_users (sub, username, email, password_hash, created_at)
+    SELECT sub, username, email, password_hash, created_at FROM users`
+  yield* sql`CREATE TABLE tenant_sessions (
+    id text PRIMARY KEY,
+    tenant text NOT NULL DEFAULT 'default',
+    user_sub text NOT NULL REFERENCES tenant_users (sub) ON DELETE CASCADE,
+    client_id text NOT NULL,
+    refresh_token_hash text NOT NULL UNIQUE,
+    auth_time bigint NOT NULL,
+    expires_at bigint NOT NULL,
+    refreshed_at bigint,
+    revoked_at bigint
+  )`
+  yield* sql`INSERT INTO tenant_sessions
+    (id, user_sub, client_id, refresh_token_hash, auth_time, expires_at, refreshed_at, revoked_at)
+    SELECT id, user_sub, client_id, refresh_token_hash, auth_time, expires_at, refreshed_at, revoked_at FROM sessions`
+  yield* sql`DROP TABLE sessions`
+  yield* sql`DROP TABLE users`
+  yield* sql`ALTER TABLE tenant_users RENAME TO users`
+  yield* sql`ALTER TABLE tenant_sessions RENAME TO sessions`
+  yield* sql`CREATE INDEX sessions_user_sub ON sessions (user_sub)`
+})
+
+const migrations = { "0001_tables": tables, "0002_tenants": tenants }
 
 /**
  * The number of the last migration that this release knows.

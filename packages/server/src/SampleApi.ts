@@ -16,6 +16,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { Authority } from "./Authority.ts"
+import { CurrentTenant } from "./internal/tenant.ts"
 
 /**
  * The gateway's refusal: the tokens are missing, expired, or of a session that has ended.
@@ -51,6 +52,7 @@ export const layerSessionAuth: Layer.Layer<SessionAuth, never, Authority> = Laye
     SessionAuth.of(Effect.fnUntraced(function*(httpEffect) {
       const { headers } = yield* HttpServerRequest.HttpServerRequest
       const user = yield* authority.verify({
+        tenant: yield* CurrentTenant,
         accessToken: Redacted.make(headers["accesstoken"] ?? ""),
         idToken: Redacted.make(headers["authorization"] ?? "")
       })

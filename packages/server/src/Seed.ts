@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { randomBytes } from "node:crypto"
-import { Authority } from "./Authority.ts"
+import { Authority, defaultTenant } from "./Authority.ts"
 import { maxPassword, maxUsername } from "./internal/limits.ts"
 
 /**
@@ -37,14 +37,26 @@ const ApiKey = Schema.RedactedFromValue(
 )
 
 /**
- * The form of a seed file, in JSON: `{ "apiKeys": ["…"], "users": [{ "username", "password", "email"? }] }`.
+ * What one tenant starts with.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Tenant = Schema.Struct({
+  apiKeys: Schema.Array(ApiKey).pipe(Schema.withDecodingDefaultKey(Effect.succeed([]))),
+  users: Schema.Array(User).pipe(Schema.withDecodingDefaultKey(Effect.succeed([])))
+})
+
+/**
+ * The form of a seed file, in JSON: `{ "apiKeys": ["…"], "users": [{ "username", "password", "email"? }] }`, and, for
+ * others than the tenant `default`, `"tenants": { "NAME": { "apiKeys", "users" } }`.
  *
  * @category schemas
  * @since 0.1.0
  */
 export const Seed = Schema.Struct({
-  apiKeys: Schema.Array(ApiKey).pipe(Schema.withDecodingDefaultKey(Effect.succeed([]))),
-  users: Schema.Array(User).pipe(Schema.withDecodingDefaultKey(Effect.succeed([])))
+  ...Tenant.fields,
+  tenants: Schema.optionalKey(Schema.Record(Schema.NonEmptyString, Tenant))
 })
 /**
  * @category models
@@ -61,8 +73,10 @@ export type Seed = typeof Seed.Type
  */
 export const apply = Effect.fn("Seed.apply")(function*(seed: Seed): Effect.fn.Return<void, never, Authority> {
   const authority = yield* Authority
-  yield* Effect.forEach(seed.apiKeys, authority.addApiKey, { discard: true })
-  yield* Effect.forEach(seed.users, authority.addUser, { discard: true })
+  for (const [tenant, { apiKeys, users }] of [[defaultTenant, seed] as const, ...Object.entries(seed.tenants ?? {})]) {
+    yield* Effect.forEach(apiKeys, (apiKey) => authority.addApiKey(apiKey, { tenant }), { discard: true })
+    yield* Effect.forEach(users, (user) => authority.addUser({ ...user, tenant }), { discard: true })
+  }
 })
 
 /**

@@ -160,14 +160,15 @@ describe("Authority", () => {
   const Live = Layer.effectDiscard(Seed.apply(fixtures.seed)).pipe(
     Layer.provideMerge(AuthorityServer.layerAuthority({ keys: fixtures.keys }))
   )
-  const credentials = { username: fixtures.username, password: Redacted.make(fixtures.password) }
+  const { tenant } = fixtures
+  const credentials = { tenant, username: fixtures.username, password: Redacted.make(fixtures.password) }
 
   const signIn = Effect.gen(function*() {
     const authority = yield* Authority.Authority
     const { session } = yield* authority.authorize(credentials)
     const { accessToken, authorization, refreshToken } = session
     if (authorization === undefined || refreshToken === undefined) return yield* Effect.die("incomplete")
-    return { accessToken, refreshToken, idToken: authorization }
+    return { tenant, accessToken, refreshToken, idToken: authorization }
   })
 
   const messageOf = Effect.match({
@@ -191,6 +192,7 @@ describe("Authority", () => {
       assert.match(String(sessions[0]?.["refresh_token_hash"]), /^[0-9a-f]{64}$/)
       assert.deepStrictEqual(Object.keys(sessions[0] ?? {}), [
         "id",
+        "tenant",
         "user_sub",
         "client_id",
         "refresh_token_hash",
@@ -217,7 +219,7 @@ describe("Authority", () => {
         const authority = yield* Authority.Authority
         const count = Effect.fnUntraced(function*(username: string, password: string) {
           verifications = 0
-          yield* Effect.exit(authority.authorize({ username, password: Redacted.make(password) }))
+          yield* Effect.exit(authority.authorize({ tenant, username, password: Redacted.make(password) }))
           return verifications
         })
         return [
@@ -247,7 +249,7 @@ describe("Authority", () => {
       const authority = yield* Authority.Authority
       const session = yield* signIn
       const other = yield* signIn
-      yield* authority.expire(other.accessToken)
+      yield* authority.expire(other)
       const before = yield* sql`SELECT * FROM sessions ORDER BY id`
       yield* TestClock.adjust("1 minute")
 
@@ -258,7 +260,7 @@ describe("Authority", () => {
         Exit.isFailure(yield* Effect.exit(authority.refresh({ ...session, accessToken: other.accessToken })))
       )
       assert.isTrue(Exit.isFailure(yield* Effect.exit(authority.refresh(other))))
-      assert.isTrue(Exit.isFailure(yield* Effect.exit(authority.expire(other.accessToken))))
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(authority.expire(other))))
 
       assert.deepStrictEqual(yield* sql`SELECT * FROM sessions ORDER BY id`, before)
     }).pipe(Effect.provide(Live)))
@@ -268,7 +270,7 @@ describe("Authority", () => {
       const authority = yield* Authority.Authority
       const session = yield* signIn
       let ended = false
-      const expire = authority.expire(session.accessToken).pipe(Effect.tap(() => Effect.sync(() => ended = true)))
+      const expire = authority.expire(session).pipe(Effect.tap(() => Effect.sync(() => ended = true)))
       const refresh = Effect.suspend(() => {
         const late = ended
         return Effect.map(messageOf(authority.refresh(session)), (message) => ({ late, message }))
@@ -290,7 +292,7 @@ describe("Authority", () => {
       const authority = yield* Authority.Authority
       const session = yield* signIn
 
-      const answers = yield* Effect.replicateEffect(messageOf(authority.expire(session.accessToken)), 10, {
+      const answers = yield* Effect.replicateEffect(messageOf(authority.expire(session)), 10, {
         concurrency: "unbounded"
       })
 

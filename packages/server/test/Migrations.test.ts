@@ -23,7 +23,63 @@ describe("Migrations", () => {
         "sessions",
         "users"
       ])
-      assert.deepStrictEqual(ran.map((row) => ({ ...row })), [{ migration_id: 1, name: "tables" }])
+      assert.deepStrictEqual(ran.map((row) => ({ ...row })), [
+        { migration_id: 1, name: "tables" },
+        { migration_id: 2, name: "tenants" }
+      ])
+    }).pipe(Effect.provide(memory)))
+
+  it.effect("gives what a database of version 1 holds to the tenant default", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient
+      for (const statement of version1) yield* sql.unsafe(statement)
+
+      yield* Migrations.run
+
+      assert.deepStrictEqual(yield* sql`SELECT tenant, hash FROM api_keys`, [{ tenant: "default", hash: "key-hash" }])
+      assert.deepStrictEqual(
+        yield* sql`SELECT sub, tenant, username, email, password_hash, created_at FROM users ORDER BY sub`,
+        [
+          { sub: "1", tenant: "default", username: "ada", email: "a@b.c", password_hash: "hash-1", created_at: 11 },
+          { sub: "2", tenant: "default", username: "bob", email: null, password_hash: "hash-2", created_at: 12 }
+        ]
+      )
+      assert.deepStrictEqual(
+        yield* sql`SELECT id, tenant, user_sub, client_id, refresh_token_hash, auth_time, expires_at, refreshed_at,
+          revoked_at FROM sessions ORDER BY id`,
+        [
+          {
+            id: "s1",
+            tenant: "default",
+            user_sub: "1",
+            client_id: "client",
+            refresh_token_hash: "token-1",
+            auth_time: 20,
+            expires_at: 30,
+            refreshed_at: null,
+            revoked_at: 25
+          },
+          {
+            id: "s2",
+            tenant: "default",
+            user_sub: "2",
+            client_id: "client",
+            refresh_token_hash: "token-2",
+            auth_time: 21,
+            expires_at: 31,
+            refreshed_at: 26,
+            revoked_at: null
+          }
+        ]
+      )
+
+      // The reference still holds, and so does what was unique.
+      yield* sql`DELETE FROM users WHERE sub = '1'`
+      assert.deepStrictEqual(yield* sql`SELECT id FROM sessions`, [{ id: "s2" }])
+      const other = { sub: "3", tenant: "acme", username: "bob", password_hash: "hash-3", created_at: 13 }
+      yield* sql`INSERT INTO users ${sql.insert(other)}`
+      const error = yield* Effect.flip(sql`INSERT INTO users ${sql.insert({ ...other, sub: "4" })}`)
+      assert.strictEqual(error.reason._tag, "UniqueViolation")
     }).pipe(Effect.provide(memory)))
 
   it.effect("refuses a database of a later release with a sentence, and leaves it as it is", () =>
@@ -37,8 +93,54 @@ describe("Migrations", () => {
 
       assert.strictEqual(
         error.message,
-        "The database is of version 7, and this release knows versions up to 1: use a later release, or another database."
+        "The database is of version 7, and this release knows versions up to 2: use a later release, or another database."
       )
       assert.deepStrictEqual(yield* sql`SELECT * FROM sqlite_master`, before)
     }).pipe(Effect.provide(memory)))
 })
+
+/** A database as version 1 left it. */
+const version1 = [
+  `CREATE TABLE effect_sql_migrations (
+    migration_id integer PRIMARY KEY NOT NULL,
+    created_at datetime NOT NULL DEFAULT current_timestamp,
+    name VARCHAR(255) NOT NULL
+  )`,
+  `INSERT INTO effect_sql_migrations (migration_id, name) VALUES (1, 'tables')`,
+  `CREATE TABLE installation (
+    id integer PRIMARY KEY CHECK (id = 1),
+    client_id text NOT NULL,
+    user_pool_id text NOT NULL,
+    created_at bigint NOT NULL
+  )`,
+  `CREATE TABLE keys (
+    name text PRIMARY KEY CHECK (name IN ('id', 'access', 'refresh')),
+    kid text NOT NULL UNIQUE,
+    private_key text NOT NULL,
+    created_at bigint NOT NULL
+  )`,
+  `CREATE TABLE api_keys (hash text PRIMARY KEY, created_at bigint NOT NULL)`,
+  `CREATE TABLE users (
+    sub text PRIMARY KEY,
+    username text NOT NULL UNIQUE,
+    email text,
+    password_hash text NOT NULL,
+    created_at bigint NOT NULL
+  )`,
+  `CREATE TABLE sessions (
+    id text PRIMARY KEY,
+    user_sub text NOT NULL REFERENCES users (sub) ON DELETE CASCADE,
+    client_id text NOT NULL,
+    refresh_token_hash text NOT NULL UNIQUE,
+    auth_time bigint NOT NULL,
+    expires_at bigint NOT NULL,
+    refreshed_at bigint,
+    revoked_at bigint
+  )`,
+  `CREATE INDEX sessions_user_sub ON sessions (user_sub)`,
+  `INSERT INTO api_keys VALUES ('key-hash', 10)`,
+  `INSERT INTO users VALUES ('1', 'ada', 'a@b.c', 'hash-1', 11), ('2', 'bob', NULL, 'hash-2', 12)`,
+  `INSERT INTO sessions VALUES
+    ('s1', '1', 'client', 'token-1', 20, 30, NULL, 25),
+    ('s2', '2', 'client', 'token-2', 21, 31, 26, NULL)`
+]

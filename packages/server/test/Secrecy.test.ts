@@ -46,7 +46,11 @@ describe("secrets", () => {
           apiKeys: [Redacted.make(apiKey)],
           users: [{ username, password: Redacted.make(password) }]
         })
-        yield* (yield* Authority.Authority).authorize({ username, password: Redacted.make(password) })
+        yield* (yield* Authority.Authority).authorize({
+          tenant: Authority.defaultTenant,
+          username,
+          password: Redacted.make(password)
+        })
         const { endpointUrl } = yield* AuthorityServer.AuthorityServer
         return yield* Effect.promise(() => live(endpointUrl))
       }).pipe(

@@ -10,6 +10,7 @@ import * as fixtures from "./fixtures/authority.ts"
 
 const Live = AuthorityServer.layerAuthority({ keys: fixtures.keys })
 
+const { tenant } = fixtures
 const users = SqlClient.use((sql) => sql`SELECT * FROM users ORDER BY username`)
 const apiKeys = SqlClient.use((sql) => sql`SELECT * FROM api_keys`)
 
@@ -75,9 +76,9 @@ describe("Seed", () => {
 
       yield* Seed.apply({ apiKeys: [], users: [{ username: fixtures.username, password, email: "new@example.com" }] })
       const [after] = yield* users
-      yield* authority.authorize({ username: fixtures.username, password })
+      yield* authority.authorize({ tenant, username: fixtures.username, password })
       const refused = yield* Effect.flip(
-        authority.authorize({ username: fixtures.username, password: Redacted.make(fixtures.password) })
+        authority.authorize({ tenant, username: fixtures.username, password: Redacted.make(fixtures.password) })
       )
 
       assert.strictEqual(after?.["sub"], before?.["sub"])
@@ -92,8 +93,8 @@ describe("Seed", () => {
       const made = Option.getOrThrow(yield* Seed.firstStart)
       const again = yield* Seed.firstStart
 
-      yield* authority.authorize(made)
-      assert.isTrue(yield* authority.isApiKey(made.apiKey))
+      yield* authority.authorize({ tenant, ...made })
+      assert.deepStrictEqual(yield* authority.tenantOf(made.apiKey), Option.some(tenant))
       assert.isTrue(Option.isNone(again))
       assert.isAtLeast(Redacted.value(made.apiKey).length, 40)
       assert.isAtLeast(Redacted.value(made.password).length, 24)
@@ -118,8 +119,8 @@ describe("Seed", () => {
 
       assert.notStrictEqual(forNoKey.username, "demo")
       assert.strictEqual(forNoUser.username, "demo")
-      yield* authority.authorize(forNoUser)
-      assert.isTrue(yield* authority.isApiKey(forNoUser.apiKey))
+      yield* authority.authorize({ tenant, ...forNoUser })
+      assert.deepStrictEqual(yield* authority.tenantOf(forNoUser.apiKey), Option.some(tenant))
     }).pipe(Effect.provide(Live)))
 
   it.effect("leaves the password of a user who was there alone", () =>
@@ -130,8 +131,8 @@ describe("Seed", () => {
 
       const made = Option.getOrThrow(yield* Seed.firstStart)
 
-      yield* authority.authorize(before)
-      yield* authority.authorize(made)
+      yield* authority.authorize({ tenant, ...before })
+      yield* authority.authorize({ tenant, ...made })
     }).pipe(Effect.provide(Live)))
 
   it.effect("makes no API key when it can't make the user", () =>

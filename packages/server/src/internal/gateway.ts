@@ -5,6 +5,7 @@ import { HttpApiSchemaError } from "effect/http-api/HttpApiError"
 import { isHttpServerError } from "effect/http/HttpServerError"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type { Scope } from "effect/Scope"
 import type { Authority } from "../Authority.ts"
@@ -27,7 +28,7 @@ export const gateway = (
   const unmatched = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
     if (!/^\/v1(?:[/?#;]|$)/.test(request.url)) return notFound
     const apiKey = Redacted.make(request.headers["x-api-key"] ?? "")
-    return (yield* authority.isApiKey(apiKey)) ? noOperation : forbidden
+    return Option.isSome(yield* authority.tenantOf(apiKey)) ? noOperation : forbidden
   })
 
   const answer = Effect.fnUntraced(function*(cause: Cause.Cause<unknown>) {

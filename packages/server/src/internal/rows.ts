@@ -28,7 +28,9 @@ const Installation = Schema.Struct({ clientId: Schema.String, userPoolId: Schema
   Schema.encodeKeys({ clientId: "client_id", userPoolId: "user_pool_id" })
 )
 
-const Found = Schema.Struct({ found: Schema.Int })
+const ApiKey = Schema.Struct({ tenant: Schema.String })
+
+const UserName = Schema.Struct({ tenant: Schema.String, username: Schema.String })
 
 const Count = Schema.Struct({ users: Schema.Int, apiKeys: Schema.Int })
 
@@ -40,9 +42,10 @@ export const make = (sql: SqlClient.SqlClient) => {
   }))
 
   const userByName = query(SqlSchema.findOneOption({
-    Request: Schema.String,
+    Request: UserName,
     Result: UserWithPassword,
-    execute: (username) => sql`SELECT sub, username, email, password_hash FROM users WHERE username = ${username}`
+    execute: ({ tenant, username }) =>
+      sql`SELECT sub, username, email, password_hash FROM users WHERE tenant = ${tenant} AND username = ${username}`
   }))
 
   const userBySub = query(SqlSchema.findOne({
@@ -53,39 +56,42 @@ export const make = (sql: SqlClient.SqlClient) => {
 
   // One statement finds, judges and marks, so no other can come in between.
   const touchSession = query(SqlSchema.findOneOption({
-    Request: Schema.Struct({ hash: Schema.String, id: Schema.String, now: Schema.Int }),
+    Request: Schema.Struct({ tenant: Schema.String, hash: Schema.String, id: Schema.String, now: Schema.Int }),
     Result: Session,
-    execute: ({ hash, id, now }) =>
+    execute: ({ hash, id, now, tenant }) =>
       sql`UPDATE sessions SET refreshed_at = ${now}
-        WHERE refresh_token_hash = ${hash} AND id = ${id} AND revoked_at IS NULL AND expires_at > ${now}
+        WHERE refresh_token_hash = ${hash} AND id = ${id} AND tenant = ${tenant}
+          AND revoked_at IS NULL AND expires_at > ${now}
         RETURNING id, user_sub, auth_time`
   }))
 
   const sessionByRefreshToken = query(SqlSchema.findOneOption({
-    Request: Schema.String,
+    Request: Schema.Struct({ tenant: Schema.String, hash: Schema.String }),
     Result: RefreshableSession,
-    execute: (hash) => sql`SELECT expires_at, revoked_at FROM sessions WHERE refresh_token_hash = ${hash}`
+    execute: ({ hash, tenant }) =>
+      sql`SELECT expires_at, revoked_at FROM sessions WHERE refresh_token_hash = ${hash} AND tenant = ${tenant}`
   }))
 
   const revoke = query(SqlSchema.findAll({
-    Request: Schema.Struct({ id: Schema.String, now: Schema.Int }),
+    Request: Schema.Struct({ tenant: Schema.String, id: Schema.String, now: Schema.Int }),
     Result: Schema.Struct({ id: Schema.String }),
-    execute: ({ id, now }) =>
-      sql`UPDATE sessions SET revoked_at = ${now} WHERE id = ${id} AND revoked_at IS NULL RETURNING id`
+    execute: ({ id, now, tenant }) =>
+      sql`UPDATE sessions SET revoked_at = ${now}
+        WHERE id = ${id} AND tenant = ${tenant} AND revoked_at IS NULL RETURNING id`
   }))
 
   const userOfLiveSession = query(SqlSchema.findOneOption({
-    Request: Schema.String,
+    Request: Schema.Struct({ tenant: Schema.String, id: Schema.String }),
     Result: User,
-    execute: (id) =>
+    execute: ({ id, tenant }) =>
       sql`SELECT sub, username, email FROM sessions JOIN users ON users.sub = sessions.user_sub
-        WHERE sessions.id = ${id} AND revoked_at IS NULL`
+        WHERE sessions.id = ${id} AND sessions.tenant = ${tenant} AND revoked_at IS NULL`
   }))
 
-  const apiKey = query(SqlSchema.findAll({
+  const apiKey = query(SqlSchema.findOneOption({
     Request: Schema.String,
-    Result: Found,
-    execute: (hash) => sql`SELECT 1 AS found FROM api_keys WHERE hash = ${hash}`
+    Result: ApiKey,
+    execute: (hash) => sql`SELECT tenant FROM api_keys WHERE hash = ${hash}`
   }))
 
   const count = query(SqlSchema.findOne({
@@ -95,16 +101,17 @@ export const make = (sql: SqlClient.SqlClient) => {
       sql`SELECT (SELECT count(*) FROM users) AS users, (SELECT count(*) FROM api_keys) AS ${sql("apiKeys")}`
   }))(undefined)
 
-  const insertApiKey = (row: { readonly hash: string; readonly created_at: number }) =>
-    Effect.orDie(sql`INSERT INTO api_keys ${sql.insert(row)} ON CONFLICT DO NOTHING`)
+  const upsertApiKey = (row: { readonly hash: string; readonly tenant: string; readonly created_at: number }) =>
+    Effect.orDie(sql`INSERT INTO api_keys ${sql.insert(row)}
+      ON CONFLICT (hash) DO UPDATE SET tenant = excluded.tenant`)
 
   const insertFirst = Effect.fnUntraced(
-    function*(apiKey: Parameters<typeof insertApiKey>[0], user: UserRow) {
+    function*(apiKey: Parameters<typeof upsertApiKey>[0], user: UserRow) {
       const { apiKeys, users } = yield* count
       if (apiKeys > 0 && users > 0) return Option.none<string>()
-      const isTaken = Option.isSome(yield* userByName(user.username))
+      const isTaken = Option.isSome(yield* userByName(user))
       const username = isTaken ? `${user.username}-${user.sub}` : user.username
-      yield* insertApiKey(apiKey)
+      yield* upsertApiKey(apiKey)
       yield* Effect.orDie(sql`INSERT INTO users ${sql.insert({ ...user, username })}`)
       return Option.some(username)
     },
@@ -123,9 +130,10 @@ export const make = (sql: SqlClient.SqlClient) => {
     userBySub,
     upsertUser: (row: UserRow) =>
       Effect.orDie(sql`INSERT INTO users ${sql.insert(row)}
-        ON CONFLICT (username) DO UPDATE SET email = excluded.email, password_hash = excluded.password_hash`),
+        ON CONFLICT (tenant, username) DO UPDATE SET email = excluded.email, password_hash = excluded.password_hash`),
     insertSession: (row: {
       readonly id: string
+      readonly tenant: string
       readonly user_sub: string
       readonly client_id: string
       readonly refresh_token_hash: string
@@ -134,11 +142,11 @@ export const make = (sql: SqlClient.SqlClient) => {
     }) => Effect.orDie(sql`INSERT INTO sessions ${sql.insert(row)}`),
     touchSession,
     sessionByRefreshToken,
-    revokeSession: (request: { readonly id: string; readonly now: number }) =>
+    revokeSession: (request: { readonly tenant: string; readonly id: string; readonly now: number }) =>
       Effect.map(revoke(request), (ended) => ended.length === 1),
     userOfLiveSession,
-    hasApiKey: (hash: string) => Effect.map(apiKey(hash), (found) => found.length === 1),
-    insertApiKey,
+    tenantOf: (hash: string) => Effect.map(apiKey(hash), Option.map(({ tenant }) => tenant)),
+    upsertApiKey,
     insertFirst,
     count
   }
@@ -146,6 +154,7 @@ export const make = (sql: SqlClient.SqlClient) => {
 
 type UserRow = {
   readonly sub: string
+  readonly tenant: string
   readonly username: string
   readonly email: string | null
   readonly password_hash: string
