@@ -18,6 +18,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { isSqlError } from "effect/sql/SqlError"
 import { isIP } from "node:net"
+import { contractFlags } from "./internal/contractFlags.ts"
 
 /**
  * The authority could not start.
@@ -57,6 +58,7 @@ const flags = {
     Flag.withMetavar("URL"),
     Flag.withDescription("Base URL that the answers announce. Without it, the address that it listens on, under /v1.")
   ),
+  ...contractFlags,
   // Not a `File`, which has to be a regular one: a shell gives /dev/fd/63 for <(…).
   seed: Flag.Path("seed").pipe(
     Flag.optional,
@@ -79,7 +81,7 @@ const flags = {
 export const command = Command.make(
   "serve",
   flags,
-  ({ database, dev, endpointUrl: announced, host, json, port, seed: file }) =>
+  ({ database, dev, endpointUrl: announced, host, json, port, seed: file, ...contract }) =>
     Effect.gen(function*() {
       // Not told back: a database URL may hold a password.
       if (/^postgres(ql)?:/.test(database)) {
@@ -118,7 +120,14 @@ export const command = Command.make(
         return yield* Effect.never
       }).pipe(
         Effect.provide(
-          AuthorityServer.layerNode({ host, port, database, dev, endpointUrl: Option.getOrUndefined(announced) })
+          AuthorityServer.layerNode({
+            ...contract,
+            host,
+            port,
+            database,
+            dev,
+            endpointUrl: Option.getOrUndefined(announced)
+          })
         ),
         // Past its opening, a database that fails is a defect.
         Effect.catchDefect((defect) => isSqlError(defect) ? Effect.fail(defect) : Effect.die(defect)),

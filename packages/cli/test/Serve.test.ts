@@ -91,6 +91,42 @@ describe("tenovos serve", () => {
     assert.deepStrictEqual(readdirSync(folder), ["seed.json"])
   })
 
+  it("speaks the contract as its flags say", async () => {
+    const folder = emptyFolder()
+    writeFileSync(
+      join(folder, "seed.json"),
+      JSON.stringify({ apiKeys: ["a-key"], users: [{ username: "ada", password: "a-password" }] })
+    )
+    const options = "--profile strict --refresh-answer replaces --basic-authentication required".split(" ")
+    const times = ["--rotation-grace", "0 seconds", "--access-token-life", "5 minutes", "--refresh-token-life", "1 day"]
+    const seeded = ["--database", ":memory:", "--seed", "seed.json"]
+    const server = tenovos(folder, "serve", "--port", "0", ...seeded, ...options, ...times)
+    const url = await server.listening
+    const post = async (body: unknown, headers?: Record<string, string>) => {
+      const response = await fetch(`${url}/auth/token`, {
+        method: "POST",
+        headers: { "x-api-key": "a-key", "content-type": "application/json", ...headers },
+        body: JSON.stringify(body)
+      })
+      return { status: response.status, body: await response.json() }
+    }
+    const basic = { authorization: `Basic ${btoa("ada:a-password")}` }
+    const claims = (jwt: string) => JSON.parse(Buffer.from(jwt.split(".")[1] ?? "", "base64url").toString())
+
+    const without = await post({ username: "ada", password: "a-password" })
+    const nobody = await post({ username: "bob", password: "x" }, { authorization: `Basic ${btoa("bob:x")}` })
+    const first = await post({ username: "ada", password: "a-password" }, basic)
+    const second = await post(first.body, basic)
+    const reused = await post(first.body, basic)
+
+    assert.strictEqual(without.status, 401)
+    assert.strictEqual(nobody.body.message, "User does not exist.")
+    const { exp, iat } = claims(first.body.session.accessToken)
+    assert.strictEqual(exp - iat, 300)
+    assert.notStrictEqual(second.body.session.refreshToken, first.body.session.refreshToken)
+    assert.strictEqual(reused.body.message, "Refresh Token has been revoked")
+  })
+
   it("takes a seed from a pipe, as a shell's <(…) is one", async () => {
     const folder = emptyFolder()
     const pipe = join(folder, "pipe")
@@ -228,6 +264,10 @@ describe("tenovos serve", () => {
       ["a port out of range", ["--port", "70000"], 2, "Expected a port from 0 to 65535"],
       ["a port that is no number", ["--port", "http"], 2, "--port"],
       ["an unknown flag", ["--prot", "1"], 2, "--prot"],
+      ["a life that is no time", ["--access-token-life", "soon"], 2, "Expected a time such as"],
+      ["a life without end", ["--refresh-token-life", "Infinity"], 2, "Expected a time such as"],
+      ["a negative time", ["--rotation-grace=-1 seconds"], 2, "Expected a time such as"],
+      ["a profile that isn't there", ["--profile", "lax"], 2, "strict"],
       ["a seed file that is not there", ["--seed", "missing.json"], 1, "missing.json: NotFound"],
       ["a folder as seed", ["--seed", "."], 1, "Can't read the seed file"],
       ["a seed with a key that no header carries", ["--seed", "blank.json"], 1, "[\"apiKeys\"][0]"],

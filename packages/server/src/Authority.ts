@@ -16,9 +16,10 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
-import { createHash, randomBytes, randomUUID } from "node:crypto"
+import { randomBytes, randomUUID } from "node:crypto"
 import * as jose from "./internal/jose.ts"
 import { maxPassword, maxUsername } from "./internal/limits.ts"
+import * as renewal from "./internal/renewal.ts"
 import * as rows from "./internal/rows.ts"
 import * as tokens from "./internal/tokens.ts"
 import { Keys } from "./Keys.ts"
@@ -35,10 +36,31 @@ export interface User {
 }
 
 /**
+ * Whether the authority is `strict`, with the oddities of the real service, or `safe`, with the same shapes and those
+ * holes closed. Where they differ is listed in `docs/authority-profiles.md`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Profile = "safe" | "strict"
+
+/**
  * @category options
  * @since 0.1.0
  */
 export interface Options {
+  /** Defaults to `safe`. */
+  readonly profile?: Profile | undefined
+  /**
+   * What the answer to a refresh says about the refresh token: it `repeats` the one it was given, `replaces` it by a new
+   * one, which is then the only one that is good, or `omits` it. Defaults to `repeats`.
+   */
+  readonly refreshAnswer?: "repeats" | "replaces" | "omits" | undefined
+  /**
+   * How long a refresh token that was replaced still gets the one that replaced it, as who has lost the answer needs to.
+   * Later, or when it is older, it ends the session. Defaults to 10 seconds.
+   */
+  readonly rotationGrace?: Duration.Input | undefined
   /** How long an access token and an id token last, in whole seconds. Defaults to 1 hour. */
   readonly accessTokenLife?: Duration.Input | undefined
   /** How long after the sign-in a refresh token can be used. Defaults to 30 days. */
@@ -62,6 +84,7 @@ export const defaultTenant = "default"
  * @since 0.1.0
  */
 export class Authority extends Context.Service<Authority, {
+  readonly profile: Profile
   /** Starts a session for a username and a password. The answer lacks `endpointUrl`, which only a server knows. */
   readonly authorize: (credentials: {
     readonly tenant: string
@@ -71,12 +94,19 @@ export class Authority extends Context.Service<Authority, {
   /** New id and access tokens for a session. The access token may have expired, but must be of the same session. */
   readonly refresh: (session: {
     readonly tenant: string
+    /** If it is given, the session must be this user's. */
+    readonly username?: string | undefined
     readonly refreshToken: Redacted.Redacted
     readonly accessToken: Redacted.Redacted
   }) => Effect.Effect<TenovosApi.Authentication, TenovosApi.Unauthorized>
-  /** Ends the whole session of a valid access token: its refresh token and all its access tokens stop at once. */
+  /**
+   * Ends the whole session of a valid access token: its refresh token and all its access tokens stop at once. A `strict`
+   * authority ends the access token alone, and the id token that came with it.
+   */
   readonly expire: (session: {
     readonly tenant: string
+    /** If it is given, the session must be this user's. */
+    readonly username?: string | undefined
     readonly accessToken: Redacted.Redacted
   }) => Effect.Effect<void, TenovosApi.Unauthorized>
   /** Whose the two tokens are, if both are valid and of one live session of the tenant. */
@@ -129,10 +159,26 @@ export const make = Effect.fnUntraced(
     const accessTokenLife = Math.max(1, Math.round(Duration.toSeconds(options?.accessTokenLife ?? Duration.hours(1))))
     const { clientId, userPoolId } = yield* installation(db, options?.region ?? "us-east-1")
     const issuer = tokens.issuer(userPoolId)
+    const profile = options?.profile ?? "safe"
+    const text = texts[profile]
+    const refreshAnswer = options?.refreshAnswer ?? "repeats"
+    const refreshTokens = renewal.make({
+      db,
+      keys,
+      issuer,
+      clientId,
+      answer: refreshAnswer,
+      grace: Duration.toMillis(options?.rotationGrace ?? Duration.seconds(10))
+    })
 
     const issue = Effect.fnUntraced(
-      function*(session: { readonly id: string; readonly authTime: number }, user: User, refreshToken: string) {
-        const now = yield* currentMillis
+      function*(
+        session: { readonly id: string; readonly authTime: number },
+        user: User,
+        now: number,
+        refreshToken: string | undefined
+      ) {
+        // The moment that was decided upon, also when signing takes a while.
         const iat = Math.floor(now / 1000)
         const claims = tokens.claims({
           session,
@@ -153,7 +199,12 @@ export const make = Effect.fnUntraced(
           userPoolId,
           username: user.username,
           password: "",
-          session: { authorization, refreshToken, accessToken, expireEpoch: (iat + accessTokenLife) * 1000 }
+          session: {
+            authorization,
+            ...(refreshToken === undefined ? {} : { refreshToken }),
+            accessToken,
+            expireEpoch: (iat + accessTokenLife) * 1000
+          }
         })
       }
     )
@@ -161,70 +212,91 @@ export const make = Effect.fnUntraced(
     const authorize: Authority["Service"]["authorize"] = Effect.fn("Authority.authorize")(
       function*({ password, tenant, username }) {
         const secret = Redacted.value(password)
-        if (secret === "") {
+        if (secret === "" && profile === "strict") {
           return yield* new TenovosApi.Unauthorized({ message: "Missing required parameter PASSWORD" })
         }
         // Refused before hashing: a hash of megabytes would be work that anybody can order.
-        if (username.length > maxUsername || Buffer.byteLength(secret) > maxPassword) {
-          return yield* new TenovosApi.Unauthorized({ message: "Invalid Authentication Parameters" })
+        if (username.length > maxUsername) return yield* new TenovosApi.Unauthorized({ message: text.unknownUser })
+        if (Buffer.byteLength(secret) > maxPassword) {
+          return yield* new TenovosApi.Unauthorized({ message: text.wrongPassword })
         }
         const user = yield* db.userByName({ tenant, username })
         const matches = yield* passwords.tryVerify(Option.map(user, (user) => user.passwordHash), password)
         if (Option.isNone(matches)) return yield* new TenovosApi.TooManyRequests({ message: "Too Many Requests" })
-        if (Option.isNone(user) || !matches.value) {
-          return yield* new TenovosApi.Unauthorized({ message: "Invalid Authentication Parameters" })
-        }
+        if (Option.isNone(user)) return yield* new TenovosApi.Unauthorized({ message: text.unknownUser })
+        if (!matches.value) return yield* new TenovosApi.Unauthorized({ message: text.wrongPassword })
 
-        const authTime = Math.floor((yield* Clock.currentTimeMillis) / 1000)
+        const now = yield* currentMillis
+        const authTime = Math.floor(now / 1000)
         const session = { id: randomUUID(), authTime }
         const expiresAt = authTime * 1000 + refreshTokenLife
-        // Cognito's refresh token is a JWT inside the JWE, hence its header.
-        const refreshToken = yield* jose.sign(
-          keys.access,
-          tokens.refreshClaims({ session, user: user.value, issuer, clientId, exp: Math.floor(expiresAt / 1000) })
-        ).pipe(Effect.flatMap((jwt) => jose.encrypt(keys.refresh.publicKey, jwt)))
+        const refreshToken = yield* refreshTokens.mint({
+          session,
+          sub: user.value.sub,
+          iat: authTime,
+          exp: Math.floor(expiresAt / 1000)
+        })
         yield* db.insertSession({
           id: session.id,
           tenant,
           user_sub: user.value.sub,
           client_id: clientId,
-          refresh_token_hash: sha256(refreshToken),
+          refresh_token_hash: renewal.hash(refreshToken),
           auth_time: authTime,
           expires_at: expiresAt
         })
-        return yield* issue(session, user.value, refreshToken)
+        return yield* issue(session, user.value, now, refreshToken)
       }
     )
 
     const refresh: Authority["Service"]["refresh"] = Effect.fn("Authority.refresh")(
-      function*({ accessToken, refreshToken, tenant }) {
+      function*({ accessToken, refreshToken, tenant, username }) {
         const now = yield* currentMillis
-        const hash = sha256(Redacted.value(refreshToken))
+        const token = Redacted.value(refreshToken)
         const claims = tokens.readAccess(keys.access, issuer, Redacted.value(accessToken))
         if (Option.isSome(claims)) {
-          const session = yield* db.touchSession({ tenant, hash, id: claims.value.origin_jti, now })
-          if (Option.isSome(session)) {
-            const user = yield* db.userBySub(session.value.user_sub)
+          if (username !== undefined && username !== claims.value.username) {
+            return yield* new TenovosApi.Unauthorized({ message: "Invalid Authentication Parameters" })
+          }
+          const renewed = yield* refreshTokens.renew({ tenant, id: claims.value.origin_jti, token, now })
+          if (Option.isSome(renewed)) {
+            const { refreshToken, session } = renewed.value
+            const user = yield* db.userBySub(session.user_sub)
+            // Deleted just now, and the session with them.
+            if (Option.isNone(user)) return yield* new TenovosApi.Unauthorized({ message: "Invalid Refresh Token" })
             return yield* issue(
-              { id: session.value.id, authTime: session.value.auth_time },
-              user,
-              Redacted.value(refreshToken)
+              { id: session.id, authTime: session.auth_time },
+              user.value,
+              now,
+              refreshAnswer === "omits" ? undefined : refreshToken
             )
           }
         }
-        const found = yield* db.sessionByRefreshToken({ tenant, hash })
-        return yield* new TenovosApi.Unauthorized({ message: refusal(found, now) })
+        return yield* new TenovosApi.Unauthorized({ message: yield* refreshTokens.refuse({ tenant, token, now }) })
+      }
+    )
+
+    const end = Effect.fnUntraced(
+      function*(
+        tenant: string,
+        token: { readonly origin_jti: string; readonly event_id: string; readonly exp: number },
+        now: number
+      ) {
+        const id = token.origin_jti
+        if (profile === "safe") return yield* db.revokeSession({ tenant, id, now })
+        yield* db.forgetDenied(now)
+        return yield* db.denyPair({ tenant, id, eventId: token.event_id, expiresAt: token.exp * 1000 })
       }
     )
 
     const expire: Authority["Service"]["expire"] = Effect.fn("Authority.expire")(
-      function*({ accessToken, tenant }) {
+      function*({ accessToken, tenant, username }) {
         const now = yield* currentMillis
         const claims = tokens.readAccess(keys.access, issuer, Redacted.value(accessToken))
-        const ended = Option.isSome(claims) && claims.value.exp * 1000 > now
-          ? yield* db.revokeSession({ tenant, id: claims.value.origin_jti, now })
-          : false
-        if (!ended) {
+        const hasEnded = Option.isSome(claims) && claims.value.exp * 1000 > now &&
+          (username === undefined || username === claims.value.username) &&
+          (yield* end(tenant, claims.value, now))
+        if (!hasEnded) {
           return yield* new TenovosApi.Unauthorized({ message: "Failed to Expire Session and Logout 1" })
         }
       }
@@ -237,21 +309,22 @@ export const make = Effect.fnUntraced(
         const id = tokens.readId(keys.id, issuer, Redacted.value(idToken))
         if (Option.isNone(access) || Option.isNone(id)) return Option.none()
         const isCurrent = access.value.exp * 1000 > now && id.value.exp * 1000 > now
-        if (!isCurrent || access.value.origin_jti !== id.value.origin_jti) return Option.none()
-        return yield* db.userOfLiveSession({ tenant, id: access.value.origin_jti })
+        const { event_id: eventId, origin_jti } = access.value
+        if (!isCurrent || origin_jti !== id.value.origin_jti) return Option.none()
+        return yield* db.userOfLiveSession({ tenant, id: origin_jti, eventIds: [eventId, id.value.event_id] })
       }
     )
 
     const tenantOf: Authority["Service"]["tenantOf"] = Effect.fn("Authority.tenantOf")(
       function*(apiKey) {
-        return yield* db.tenantOf(sha256(Redacted.value(apiKey)))
+        return yield* db.tenantOf(renewal.hash(Redacted.value(apiKey)))
       }
     )
 
     const addApiKey: Authority["Service"]["addApiKey"] = Effect.fn("Authority.addApiKey")(
       function*(apiKey, options) {
         yield* db.upsertApiKey({
-          hash: sha256(Redacted.value(apiKey)),
+          hash: renewal.hash(Redacted.value(apiKey)),
           tenant: options?.tenant ?? defaultTenant,
           created_at: yield* currentMillis
         })
@@ -285,26 +358,23 @@ export const make = Effect.fnUntraced(
         const password_hash = yield* passwords.hash(password)
         const now = yield* Clock.currentTimeMillis
         return yield* db.insertFirst(
-          { hash: sha256(Redacted.value(apiKey)), tenant: defaultTenant, created_at: now },
+          { hash: renewal.hash(Redacted.value(apiKey)), tenant: defaultTenant, created_at: now },
           { sub: randomUUID(), tenant: defaultTenant, username, email: email ?? null, password_hash, created_at: now }
         )
       }
     )
 
-    return Authority.of({ authorize, refresh, expire, verify, tenantOf, addApiKey, addUser, count, addFirst })
+    return Authority.of({ profile, authorize, refresh, expire, verify, tenantOf, addApiKey, addUser, count, addFirst })
   }
 )
 
 const answer = (encoded: typeof TenovosApi.Authentication.Encoded) =>
   Effect.orDie(Schema.decodeEffect(TenovosApi.Authentication)(encoded))
 
-const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex")
-
-const refusal = (session: Option.Option<rows.RefreshableSession>, now: number): string => {
-  if (Option.isNone(session)) return "Invalid Refresh Token"
-  if (session.value.revoked_at !== null) return "Refresh Token has been revoked"
-  if (session.value.expires_at <= now) return "Refresh Token has expired"
-  return "Invalid Access Token"
+/** Cognito's own texts tell who exists. */
+const texts = {
+  safe: { unknownUser: "Invalid Authentication Parameters", wrongPassword: "Invalid Authentication Parameters" },
+  strict: { unknownUser: "User does not exist.", wrongPassword: "Incorrect username or password." }
 }
 
 /** The client and the user pool of this installation: made once, then kept. */

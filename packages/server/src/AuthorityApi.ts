@@ -24,6 +24,7 @@ import type * as Scope from "effect/Scope"
 import { SqlClient } from "effect/sql/SqlClient"
 import * as Struct from "effect/Struct"
 import { Authority } from "./Authority.ts"
+import * as basicHeader from "./internal/basicHeader.ts"
 import { readJson } from "./internal/body.ts"
 import { gateway } from "./internal/gateway.ts"
 import { CurrentTenant } from "./internal/tenant.ts"
@@ -77,6 +78,22 @@ export const EndpointUrl: Context.Reference<string> = Context.Reference<string>(
   { defaultValue: () => "http://localhost/v1" }
 )
 
+/**
+ * What is made of a Basic header on `/auth/token`, which the contract declares and most programs don't send.
+ *
+ * `ignored` doesn't look at it. `accepted` lets who sends one say the same in it as in the body, and `required` refuses
+ * whoever sends none.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const BasicAuthentication: Context.Reference<"required" | "accepted" | "ignored"> = Context.Reference<
+  "required" | "accepted" | "ignored"
+>(
+  "@effect-tenovos/server/AuthorityApi/BasicAuthentication",
+  { defaultValue: () => "ignored" }
+)
+
 const layerApiKeyAuth = Layer.effect(
   TenovosApi.ApiKeyAuth,
   Effect.map(Authority, (authority) =>
@@ -90,7 +107,9 @@ const layerApiKeyAuth = Layer.effect(
 )
 
 const invalid = "Invalid Authentication Parameters"
-const orInvalid = Effect.mapError(() => new TenovosApi.BadRequest({ message: invalid }))
+const badRequest = new TenovosApi.BadRequest({ message: invalid })
+const orInvalid = Effect.mapError(() => badRequest)
+const fault = new TenovosApi.BadGateway({ message: "Internal server error" })
 
 // Old programs send more than these two, and v1.5 looks at nothing else.
 const decodeSignIn = Schema.decodeUnknownEffect(
@@ -106,34 +125,49 @@ const layerAuthorization = HttpApiBuilder.group(
   Effect.fnUntraced(function*(handlers) {
     const authority = yield* Authority
 
+    const isStrict = authority.profile === "strict"
+
     const authorize = Effect.fnUntraced(function*(request: HttpServerRequest) {
+      const basic = yield* basicHeader.read(request, yield* BasicAuthentication)
       const body = yield* readJson(request, invalid)
       const tenant = yield* CurrentTenant
       // Programs that write every field say `null` when they have no session.
       if (!Predicate.hasProperty(body, "session") || body.session === null) {
-        const credentials = yield* orInvalid(decodeSignIn(body))
-        if (credentials.username === "") return yield* new TenovosApi.BadRequest({ message: invalid })
+        const credentials = yield* orInvalid(
+          decodeSignIn(isStrict && Predicate.isObject(body) ? { password: "", ...body } : body)
+        )
+        if (credentials.username === "") return yield* badRequest
+        if (Option.isSome(basic) && !basicHeader.isSame(basic.value, credentials)) {
+          return yield* new TenovosApi.Unauthorized({ message: invalid })
+        }
         return yield* authority.authorize({ ...credentials, tenant })
       }
       const { session } = yield* orInvalid(decodeRefresh(body))
       if (Redacted.value(session.refreshToken) === "" || Redacted.value(session.accessToken) === "") {
-        return yield* new TenovosApi.BadRequest({ message: invalid })
+        return yield* badRequest
       }
-      return yield* authority.refresh({ ...session, tenant })
+      return yield* authority.refresh({ ...session, tenant, username: Option.getOrUndefined(basic)?.username })
     })
 
     const expire = Effect.fnUntraced(
       function*(request: HttpServerRequest, header: Redacted.Redacted | undefined) {
-        const body = yield* orInvalid(decodeExpire(yield* readJson(request, invalid)))
-        if (body.clientId === "" || body.userPoolId === "") {
-          return yield* new TenovosApi.BadRequest({ message: invalid })
+        const basic = yield* basicHeader.read(request, yield* BasicAuthentication)
+        const json = yield* readJson(request, invalid)
+        if (isStrict && Predicate.isObject(json) && !["clientId", "userPoolId"].every((name) => isGiven(json, name))) {
+          return yield* fault
         }
+        const body = yield* orInvalid(decodeExpire(json))
+        if (body.clientId === "" || body.userPoolId === "") return yield* badRequest
         const { accessToken } = body.session
         if (header === undefined || Redacted.value(header) !== Redacted.value(accessToken)) {
           return yield* new TenovosApi.Unauthorized({ message: "Failed to Expire Session and Logout 1" })
         }
-        yield* authority.expire({ tenant: yield* CurrentTenant, accessToken })
-        return yield* emptied(body)
+        yield* authority.expire({
+          tenant: yield* CurrentTenant,
+          accessToken,
+          username: Option.getOrUndefined(basic)?.username
+        })
+        return yield* emptied(body, isStrict)
       }
     )
 
@@ -150,13 +184,16 @@ const layerAuthorization = HttpApiBuilder.group(
   })
 )
 
+const isGiven = (body: object, name: string): boolean =>
+  Predicate.hasProperty(body, name) && Predicate.isString(body[name]) && body[name] !== ""
+
 /** The same object without what has ended, and without a password that had no business in it. */
-const emptied = (body: typeof TenovosApi.ExpireRequest.Type) =>
+const emptied = (body: typeof TenovosApi.ExpireRequest.Type, isStrict: boolean) =>
   Schema.encodeEffect(TenovosApi.ExpireRequest)(body).pipe(
     Effect.flatMap((given) =>
       decodeAuthentication({
         ...given,
-        ...(given.password === undefined ? {} : { password: "" }),
+        ...(given.password === undefined || isStrict ? {} : { password: "" }),
         session: { ...given.session, authorization: "", accessToken: "" }
       })
     ),

@@ -38,6 +38,11 @@ export interface Options extends Authority.Options {
   /** The base URL that every answer announces. Defaults to the server's own, or `http://localhost/v1` in memory. */
   readonly endpointUrl?: string | undefined
   /**
+   * Whether a Basic header on `/auth/token` is `required`, `accepted`, when it says the same as the body, or `ignored`.
+   * Defaults to `ignored`.
+   */
+  readonly basicAuthentication?: "required" | "accepted" | "ignored" | undefined
+  /**
    * Keys to use instead of those in the database, from `Keys.generate`. For tests that start many authorities, since
    * making keys takes longest. Defaults to the database's.
    */
@@ -128,6 +133,7 @@ const listen = Effect.fnUntraced(
     const endpointUrl = options?.endpointUrl ?? `${origin}/v1`
     yield* http.serve(nodeServer.requireHost(app)).pipe(
       Effect.provideService(AuthorityApi.EndpointUrl, endpointUrl),
+      Effect.provideService(AuthorityApi.BasicAuthentication, options?.basicAuthentication ?? "ignored"),
       Effect.provideService(Headers.CurrentRedactedNames, redactedHeaders),
       // No operation has a query, so whatever is in one came there by mistake.
       Effect.provideService(UrlParams.CurrentRedactedNames, [/^/])
@@ -159,6 +165,7 @@ export const layerHttpClient = (
       return HttpClient.make((request) =>
         Effect.scoped(app).pipe(
           Effect.map((response) => HttpServerResponse.toClientResponse(response, { request })),
+          Effect.provideService(AuthorityApi.BasicAuthentication, options?.basicAuthentication ?? "ignored"),
           Effect.provideService(HttpServerRequest.HttpServerRequest, HttpServerRequest.fromClientRequest(request)),
           endpointUrl === undefined ? (self) => self : Effect.provideService(AuthorityApi.EndpointUrl, endpointUrl)
         )

@@ -90,7 +90,25 @@ const tenants = Effect.gen(function*() {
   yield* sql`CREATE INDEX sessions_user_sub ON sessions (user_sub)`
 })
 
-const migrations = { "0001_tables": tables, "0002_tenants": tenants }
+const refusals = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+
+  yield* sql`ALTER TABLE sessions ADD COLUMN parent_token_hash text`
+  yield* sql`ALTER TABLE sessions ADD COLUMN child_token text`
+  yield* sql`ALTER TABLE sessions ADD COLUMN rotated_at bigint`
+  yield* sql`CREATE TABLE retired_tokens (
+    hash text PRIMARY KEY,
+    session_id text NOT NULL REFERENCES sessions (id) ON DELETE CASCADE
+  )`
+  yield* sql`CREATE INDEX retired_tokens_session_id ON retired_tokens (session_id)`
+  yield* sql`CREATE TABLE denied_tokens (
+    event_id text PRIMARY KEY,
+    expires_at bigint NOT NULL
+  )`
+  yield* sql`CREATE INDEX denied_tokens_expires_at ON denied_tokens (expires_at)`
+})
+
+const migrations = { "0001_tables": tables, "0002_tenants": tenants, "0003_refusals": refusals }
 
 /**
  * The number of the last migration that this release knows.
@@ -98,7 +116,7 @@ const migrations = { "0001_tables": tables, "0002_tenants": tenants }
  * @category constants
  * @since 0.1.0
  */
-export const version: number = Object.keys(migrations).length
+export const version: number = Math.max(...Object.keys(migrations).map((name) => Number.parseInt(name)))
 
 /**
  * Brings the database up to date, and refuses one that a later release has changed.

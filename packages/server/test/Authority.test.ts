@@ -199,7 +199,10 @@ describe("Authority", () => {
         "auth_time",
         "expires_at",
         "refreshed_at",
-        "revoked_at"
+        "revoked_at",
+        "parent_token_hash",
+        "child_token",
+        "rotated_at"
       ])
     }).pipe(Effect.provide(Live)))
 
@@ -240,7 +243,7 @@ describe("Authority", () => {
         )
       ))
 
-      assert.deepStrictEqual(counts, [1, 1, 1, 0, 0, 0, 0])
+      assert.deepStrictEqual(counts, [1, 1, 1, 0, 0, 0, 1])
     }))
 
   it.effect("stores nothing for a refused request", () =>

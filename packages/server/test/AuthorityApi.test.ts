@@ -86,7 +86,8 @@ describe("POST /v1/auth/token", () => {
       const long = "x".repeat(257)
       const parameters = "Invalid Authentication Parameters"
       const cases: ReadonlyArray<readonly [body: unknown, status: number, message: string]> = [
-        [{ username, password: "" }, 401, "Missing required parameter PASSWORD"],
+        [{ username, password: "" }, 401, parameters],
+        [{ username }, 400, parameters],
         [{ username, password: "wrong" }, 401, parameters],
         [{ username: "nobody", password }, 401, parameters],
         [{ username: username.toUpperCase(), password }, 401, parameters],

@@ -85,7 +85,7 @@ const bodies: ReadonlyArray<Case> = [
   body("a huge number", `{"username":1e999,"password":"x"}`, 400),
   body("names in the wrong case", `{"Username":"ada","Password":"x"}`, 400),
   body("empty strings", `{"username":"","password":""}`, 400),
-  body("an empty password", `{"username":"ada","password":""}`, 401, "Missing required parameter PASSWORD"),
+  body("an empty password", `{"username":"ada","password":""}`, 401),
   body("an empty username", `{"username":"","password":"x"}`, 400),
   body("null for the session", `{"session":null,"username":"ada","password":"wrong"}`, 401),
   body("a string for the session", `{"session":"x"}`, 400),

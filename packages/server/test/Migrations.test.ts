@@ -17,15 +17,18 @@ describe("Migrations", () => {
       const ran = yield* sql`SELECT migration_id, name FROM effect_sql_migrations`
       assert.deepStrictEqual(tables.map(({ name }) => name), [
         "api_keys",
+        "denied_tokens",
         "effect_sql_migrations",
         "installation",
         "keys",
+        "retired_tokens",
         "sessions",
         "users"
       ])
       assert.deepStrictEqual(ran.map((row) => ({ ...row })), [
         { migration_id: 1, name: "tables" },
-        { migration_id: 2, name: "tenants" }
+        { migration_id: 2, name: "tenants" },
+        { migration_id: 3, name: "refusals" }
       ])
     }).pipe(Effect.provide(memory)))
 
@@ -86,14 +89,15 @@ describe("Migrations", () => {
     Effect.gen(function*() {
       const sql = yield* SqlClient
       yield* Migrations.run
-      yield* sql`INSERT INTO effect_sql_migrations ${sql.insert({ migration_id: 7, name: "later" })}`
+      yield* sql`INSERT INTO effect_sql_migrations ${sql.insert({ migration_id: 999, name: "later" })}`
       const before = yield* sql`SELECT * FROM sqlite_master`
 
       const error = yield* Effect.flip(Migrations.run)
 
       assert.strictEqual(
         error.message,
-        "The database is of version 7, and this release knows versions up to 2: use a later release, or another database."
+        `The database is of version 999, and this release knows versions up to ${Migrations.version}: ` +
+          "use a later release, or another database."
       )
       assert.deepStrictEqual(yield* sql`SELECT * FROM sqlite_master`, before)
     }).pipe(Effect.provide(memory)))

@@ -55,7 +55,13 @@ describe("secrets", () => {
         return yield* Effect.promise(() => live(endpointUrl))
       }).pipe(
         Effect.provide(
-          AuthorityServer.layerNode({ keys, port: 0, database: join(directory, "authority.sqlite") }).pipe(
+          AuthorityServer.layerNode({
+            keys,
+            port: 0,
+            database: join(directory, "authority.sqlite"),
+            // What is kept for a retry is a secret too.
+            refreshAnswer: "replaces"
+          }).pipe(
             Layer.provideMerge(Logger.layer([logger])),
             Layer.provideMerge(Layer.succeed(References.MinimumLogLevel, "Trace")),
             Layer.provideMerge(Layer.succeed(Tracer.Tracer, tracer)),

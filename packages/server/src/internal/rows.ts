@@ -21,8 +21,15 @@ const UserWithPassword = Schema.Struct({ ...User.fields, passwordHash: Schema.St
 
 const Session = Schema.Struct({ id: Schema.String, user_sub: Schema.String, auth_time: Schema.Int })
 
-const RefreshableSession = Schema.Struct({ expires_at: Schema.Int, revoked_at: Schema.NullOr(Schema.Int) })
-export type RefreshableSession = typeof RefreshableSession.Type
+/** What a refresh is guarded by: the token is the current one of this live session. */
+const Refresh = Schema.Struct({
+  tenant: Schema.String,
+  id: Schema.String,
+  hash: Schema.String,
+  now: Schema.Int
+})
+
+const RefreshToken = Schema.Struct({ tenant: Schema.String, hash: Schema.String })
 
 const Installation = Schema.Struct({ clientId: Schema.String, userPoolId: Schema.String }).pipe(
   Schema.encodeKeys({ clientId: "client_id", userPoolId: "user_pool_id" })
@@ -48,7 +55,7 @@ export const make = (sql: SqlClient.SqlClient) => {
       sql`SELECT sub, username, email, password_hash FROM users WHERE tenant = ${tenant} AND username = ${username}`
   }))
 
-  const userBySub = query(SqlSchema.findOne({
+  const userBySub = query(SqlSchema.findOneOption({
     Request: Schema.String,
     Result: User,
     execute: (sub) => sql`SELECT sub, username, email FROM users WHERE sub = ${sub}`
@@ -56,7 +63,7 @@ export const make = (sql: SqlClient.SqlClient) => {
 
   // One statement finds, judges and marks, so no other can come in between.
   const touchSession = query(SqlSchema.findOneOption({
-    Request: Schema.Struct({ tenant: Schema.String, hash: Schema.String, id: Schema.String, now: Schema.Int }),
+    Request: Refresh,
     Result: Session,
     execute: ({ hash, id, now, tenant }) =>
       sql`UPDATE sessions SET refreshed_at = ${now}
@@ -66,10 +73,73 @@ export const make = (sql: SqlClient.SqlClient) => {
   }))
 
   const sessionByRefreshToken = query(SqlSchema.findOneOption({
-    Request: Schema.Struct({ tenant: Schema.String, hash: Schema.String }),
-    Result: RefreshableSession,
+    Request: RefreshToken,
+    Result: Schema.Struct({ expires_at: Schema.Int, revoked_at: Schema.NullOr(Schema.Int) }),
     execute: ({ hash, tenant }) =>
       sql`SELECT expires_at, revoked_at FROM sessions WHERE refresh_token_hash = ${hash} AND tenant = ${tenant}`
+  }))
+
+  const sessionToRotate = query(SqlSchema.findOneOption({
+    Request: Refresh,
+    Result: Schema.Struct({ user_sub: Schema.String, auth_time: Schema.Int, expires_at: Schema.Int }),
+    execute: ({ hash, id, now, tenant }) =>
+      sql`SELECT user_sub, auth_time, expires_at FROM sessions
+        WHERE refresh_token_hash = ${hash} AND id = ${id} AND tenant = ${tenant}
+          AND revoked_at IS NULL AND expires_at > ${now}`
+  }))
+
+  const rotateSession = query(SqlSchema.findOneOption({
+    Request: Schema.Struct({ ...Refresh.fields, child: Schema.String, sealed: Schema.String }),
+    Result: Session,
+    execute: ({ child, hash, id, now, sealed, tenant }) =>
+      sql`UPDATE sessions SET refreshed_at = ${now}, refresh_token_hash = ${child}, parent_token_hash = ${hash},
+          child_token = ${sealed}, rotated_at = ${now}
+        WHERE refresh_token_hash = ${hash} AND id = ${id} AND tenant = ${tenant}
+          AND revoked_at IS NULL AND expires_at > ${now}
+        RETURNING id, user_sub, auth_time`
+  }))
+
+  const repeatRotation = query(SqlSchema.findOneOption({
+    Request: Schema.Struct({ ...Refresh.fields, since: Schema.Int }),
+    Result: Schema.Struct({ ...Session.fields, child_token: Schema.String }),
+    execute: ({ hash, id, now, since, tenant }) =>
+      sql`UPDATE sessions SET refreshed_at = ${now}
+        WHERE id = ${id} AND parent_token_hash = ${hash} AND rotated_at > ${since} AND tenant = ${tenant}
+          AND revoked_at IS NULL AND expires_at > ${now}
+        RETURNING id, user_sub, auth_time, child_token`
+  }))
+
+  const sessionOfRetiredToken = query(SqlSchema.findOneOption({
+    Request: RefreshToken,
+    Result: Schema.Struct({ id: Schema.String, revoked_at: Schema.NullOr(Schema.Int) }),
+    execute: ({ hash, tenant }) =>
+      sql`SELECT id, revoked_at FROM retired_tokens JOIN sessions ON sessions.id = retired_tokens.session_id
+        WHERE hash = ${hash} AND tenant = ${tenant}`
+  }))
+
+  // A token that is the current one, or that may still be repeated, is not a reused one.
+  const revokeReused = query(SqlSchema.findAll({
+    Request: Schema.Struct({ ...Refresh.fields, since: Schema.Int }),
+    Result: Schema.Struct({ id: Schema.String }),
+    execute: ({ hash, id, now, since, tenant }) =>
+      sql`UPDATE sessions SET revoked_at = ${now}
+        WHERE id = ${id} AND tenant = ${tenant} AND revoked_at IS NULL AND refresh_token_hash <> ${hash}
+          AND (parent_token_hash <> ${hash} OR rotated_at <= ${since})
+        RETURNING id`
+  }))
+
+  const deny = query(SqlSchema.findAll({
+    Request: Schema.Struct({
+      tenant: Schema.String,
+      id: Schema.String,
+      eventId: Schema.String,
+      expiresAt: Schema.Int
+    }),
+    Result: Schema.Struct({ event_id: Schema.String }),
+    execute: ({ eventId, expiresAt, id, tenant }) =>
+      sql`INSERT INTO denied_tokens (event_id, expires_at) SELECT ${eventId}, ${expiresAt} FROM sessions
+        WHERE id = ${id} AND tenant = ${tenant} AND revoked_at IS NULL
+        ON CONFLICT DO NOTHING RETURNING event_id`
   }))
 
   const revoke = query(SqlSchema.findAll({
@@ -81,11 +151,12 @@ export const make = (sql: SqlClient.SqlClient) => {
   }))
 
   const userOfLiveSession = query(SqlSchema.findOneOption({
-    Request: Schema.Struct({ tenant: Schema.String, id: Schema.String }),
+    Request: Schema.Struct({ tenant: Schema.String, id: Schema.String, eventIds: Schema.Array(Schema.String) }),
     Result: User,
-    execute: ({ id, tenant }) =>
+    execute: ({ eventIds, id, tenant }) =>
       sql`SELECT sub, username, email FROM sessions JOIN users ON users.sub = sessions.user_sub
-        WHERE sessions.id = ${id} AND sessions.tenant = ${tenant} AND revoked_at IS NULL`
+        WHERE sessions.id = ${id} AND sessions.tenant = ${tenant} AND revoked_at IS NULL
+          AND NOT EXISTS (SELECT 1 FROM denied_tokens WHERE ${sql.in("event_id", eventIds)})`
   }))
 
   const apiKey = query(SqlSchema.findOneOption({
@@ -142,6 +213,16 @@ export const make = (sql: SqlClient.SqlClient) => {
     }) => Effect.orDie(sql`INSERT INTO sessions ${sql.insert(row)}`),
     touchSession,
     sessionByRefreshToken,
+    sessionToRotate,
+    retireToken: (row: { readonly hash: string; readonly session_id: string }) =>
+      Effect.orDie(sql`INSERT INTO retired_tokens ${sql.insert(row)} ON CONFLICT DO NOTHING`),
+    rotateSession,
+    repeatRotation,
+    sessionOfRetiredToken,
+    revokeReused: (request: Parameters<typeof revokeReused>[0]) =>
+      Effect.map(revokeReused(request), (ended) => ended.length === 1),
+    denyPair: (request: Parameters<typeof deny>[0]) => Effect.map(deny(request), (denied) => denied.length === 1),
+    forgetDenied: (now: number) => Effect.orDie(sql`DELETE FROM denied_tokens WHERE expires_at <= ${now}`),
     revokeSession: (request: { readonly tenant: string; readonly id: string; readonly now: number }) =>
       Effect.map(revoke(request), (ended) => ended.length === 1),
     userOfLiveSession,

@@ -60,17 +60,18 @@ export const claims = (options: {
 
 export const refreshClaims = (options: {
   readonly session: Session
-  readonly user: User
+  readonly sub: string
   readonly issuer: string
   readonly clientId: string
+  readonly iat: number
   readonly exp: number
 }) => ({
-  sub: options.user.sub,
+  sub: options.sub,
   token_use: "refresh",
   auth_time: options.session.authTime,
   iss: options.issuer,
   exp: options.exp,
-  iat: options.session.authTime,
+  iat: options.iat,
   client_id: options.clientId,
   origin_jti: options.session.id
 })
@@ -80,6 +81,8 @@ const reader = <Use extends string>(use: Use) => {
     token_use: Schema.Literal(use),
     iss: Schema.String,
     exp: Schema.Finite,
+    event_id: Schema.String,
+    username: Schema.optionalKey(Schema.String),
     origin_jti: Schema.String
   }))
   return (key: KeyPair, issuer: string, token: string) =>

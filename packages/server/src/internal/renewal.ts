@@ -1,0 +1,103 @@
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from "node:crypto"
+import type { Keys } from "../Keys.ts"
+import * as jose from "./jose.ts"
+import type * as rows from "./rows.ts"
+import * as tokens from "./tokens.ts"
+
+// How refresh tokens are made, found, replaced and refused. They are kept as hashes. What a token is good for is decided
+// by one guarded UPDATE each; what is read before it only spares work.
+
+export const hash = (text: string): string => createHash("sha256").update(text).digest("hex")
+
+/** A refresh token that somebody shows, together with the session that their access token names. */
+interface Shown {
+  readonly tenant: string
+  readonly id: string
+  readonly token: string
+  readonly now: number
+}
+
+export const make = (options: {
+  readonly db: rows.Rows
+  readonly keys: Keys["Service"]
+  readonly issuer: string
+  readonly clientId: string
+  readonly answer: "repeats" | "replaces" | "omits"
+  /** In milliseconds. */
+  readonly grace: number
+}) => {
+  const { answer, clientId, db, grace, issuer, keys } = options
+
+  // Cognito's refresh token is a JWT inside the JWE, hence its header.
+  const mint = (session: Omit<Parameters<typeof tokens.refreshClaims>[0], "issuer" | "clientId">) =>
+    Effect.flatMap(
+      jose.sign(keys.access, tokens.refreshClaims({ ...session, issuer, clientId })),
+      (jwt) => jose.encrypt(keys.refresh.publicKey, jwt)
+    )
+
+  const rotate = Effect.fnUntraced(function*(shown: Shown, where: Parameters<typeof db.touchSession>[0]) {
+    const found = yield* db.sessionToRotate(where)
+    if (Option.isNone(found)) return Option.none()
+    const child = yield* mint({
+      session: { id: shown.id, authTime: found.value.auth_time },
+      sub: found.value.user_sub,
+      iat: Math.floor(shown.now / 1000),
+      exp: Math.floor(found.value.expires_at / 1000)
+    })
+    // Before it is replaced, so that no crash lets a replaced token be forgotten.
+    yield* db.retireToken({ hash: where.hash, session_id: shown.id })
+    const session = yield* db.rotateSession({ ...where, child: hash(child), sealed: seal(shown.token, child) })
+    return Option.map(session, (session) => ({ session, refreshToken: child }))
+  })
+
+  /** The session, and the refresh token that is good from now on. */
+  const renew = Effect.fnUntraced(function*(shown: Shown) {
+    const where = { tenant: shown.tenant, id: shown.id, hash: hash(shown.token), now: shown.now }
+    const renewed = answer === "replaces"
+      ? yield* rotate(shown, where)
+      : Option.map(yield* db.touchSession(where), (session) => ({ session, refreshToken: shown.token }))
+    if (Option.isSome(renewed)) return renewed
+    const repeated = yield* db.repeatRotation({ ...where, since: shown.now - grace })
+    return Option.map(repeated, (session) => ({ session, refreshToken: unseal(shown.token, session.child_token) }))
+  })
+
+  /** Why a token is refused. One that was replaced long ago is in two hands, and ends its session. */
+  const refuse = Effect.fnUntraced(function*({ now, tenant, token }: Omit<Shown, "id">) {
+    const where = { tenant, hash: hash(token) }
+    const found = yield* db.sessionByRefreshToken(where)
+    if (Option.isSome(found)) {
+      if (found.value.revoked_at !== null) return "Refresh Token has been revoked"
+      if (found.value.expires_at <= now) return "Refresh Token has expired"
+      return "Invalid Access Token"
+    }
+    const retired = yield* db.sessionOfRetiredToken(where)
+    if (Option.isNone(retired)) return "Invalid Refresh Token"
+    const isReused = yield* db.revokeReused({ ...where, id: retired.value.id, now, since: now - grace })
+    return isReused || retired.value.revoked_at !== null ? "Refresh Token has been revoked" : "Invalid Access Token"
+  })
+
+  return { mint, renew, refuse }
+}
+
+// A retry gets the same child back, and the database doesn't know it in the clear: who can open it has the parent.
+
+const seal = (parent: string, child: string): string => {
+  const nonce = randomBytes(12)
+  const cipher = createCipheriv("aes-256-gcm", sealingKey(parent), nonce)
+  const ciphertext = Buffer.concat([cipher.update(child, "utf8"), cipher.final()])
+  return [nonce, ciphertext, cipher.getAuthTag()].map((part) => part.toString("base64url")).join(".")
+}
+
+const unseal = (parent: string, sealed: string): string => {
+  const [nonce = "", ciphertext = "", tag = ""] = sealed.split(".")
+  const decipher = createDecipheriv("aes-256-gcm", sealingKey(parent), Buffer.from(nonce, "base64url"), {
+    authTagLength: 16
+  }).setAuthTag(Buffer.from(tag, "base64url"))
+  return decipher.update(ciphertext, "base64url", "utf8") + decipher.final("utf8")
+}
+
+/** A token is long and random, so it needs no salt. */
+const sealingKey = (parent: string): Uint8Array =>
+  new Uint8Array(hkdfSync("sha256", parent, "", "effect-tenovos/child-of-refresh-token", 32))
