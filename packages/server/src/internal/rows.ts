@@ -117,13 +117,13 @@ export const make = (sql: SqlClient.SqlClient) => {
         WHERE hash = ${hash} AND tenant = ${tenant}`
   }))
 
-  // A token that is the current one, or that may still be repeated, is not a reused one.
+  // For a token that isn't the current one, and so never will be again. It isn't reused while it may be repeated.
   const revokeReused = query(SqlSchema.findAll({
     Request: Schema.Struct({ ...Refresh.fields, since: Schema.Int }),
     Result: Schema.Struct({ id: Schema.String }),
     execute: ({ hash, id, now, since, tenant }) =>
       sql`UPDATE sessions SET revoked_at = ${now}
-        WHERE id = ${id} AND tenant = ${tenant} AND revoked_at IS NULL AND refresh_token_hash <> ${hash}
+        WHERE id = ${id} AND tenant = ${tenant} AND revoked_at IS NULL
           AND (parent_token_hash <> ${hash} OR rotated_at <= ${since})
         RETURNING id`
   }))

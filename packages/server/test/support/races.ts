@@ -1,0 +1,276 @@
+import { Authority, Keys, Migrations, Passwords } from "@effect-tenovos/server"
+import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import { SqlClient } from "effect/sql/SqlClient"
+import { TestClock } from "effect/testing"
+import * as fc from "fast-check"
+import { generateKeyPairSync, randomBytes } from "node:crypto"
+import { type Call, isExplained, type Rules } from "./serialOrder.ts"
+import { Caller, makeTurns } from "./turns.ts"
+
+/** What one caller does next, with the tokens that it was answered last or, for `stale`, with those of the sign-in. */
+type Step =
+  | { readonly kind: "refresh" | "expire" | "verify"; readonly isStale: boolean }
+  /** The clock goes on, for all. */
+  | { readonly kind: "pass"; readonly by: Duration.Input }
+  /** A server process ends in the midst of whatever it does, and another begins. */
+  | { readonly kind: "restart"; readonly process: number }
+
+interface Program {
+  readonly refreshAnswer: Rules["refreshAnswer"]
+  readonly profile: Authority.Profile
+  readonly grace: number
+  /** Each caller talks to one of two processes. */
+  readonly callers: ReadonlyArray<{ readonly process: number; readonly steps: ReadonlyArray<Step> }>
+  readonly order: number
+}
+
+const call = (kind: "refresh" | "expire" | "verify") => fc.record({ kind: fc.constant(kind), isStale: fc.boolean() })
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 10, arbitrary: call("refresh") },
+  { weight: 2, arbitrary: call("expire") },
+  { weight: 1, arbitrary: call("verify") },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant("pass" as const),
+      by: fc.constantFrom<Duration.Input>("6 seconds", "10 seconds", "61 minutes", "15 days")
+    })
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("restart" as const), process: fc.nat(1) }) }
+)
+
+const program: fc.Arbitrary<Program> = fc.record({
+  refreshAnswer: fc.constantFrom<Rules["refreshAnswer"]>("replaces", "replaces", "replaces", "repeats", "omits"),
+  profile: fc.constantFrom<Authority.Profile>("safe", "safe", "strict"),
+  grace: fc.constantFrom(10_000, 10_000, 0),
+  callers: fc.array(
+    fc.record({ process: fc.nat(1), steps: fc.array(step, { minLength: 1, maxLength: 3 }) }),
+    { minLength: 2, maxLength: 4 }
+  ),
+  order: fc.integer()
+})
+
+const day = 24 * 60 * 60 * 1000
+
+const tenant = Authority.defaultTenant
+const credentials = { tenant, username: "ada", password: Redacted.make("not looked at") }
+
+const anyPassword = Layer.succeed(
+  Passwords.Passwords,
+  Passwords.Passwords.of({
+    hash: () => Effect.succeed("none"),
+    verify: () => Effect.succeed(true),
+    tryVerify: () => Effect.succeedSome(true)
+  })
+)
+
+/** Small, since nobody attacks them, and quick. */
+const smallPair = () => ({
+  ...generateKeyPairSync("rsa", { modulusLength: 640 }),
+  kid: randomBytes(32).toString("base64")
+})
+const smallKeys = Layer.sync(
+  Keys.Keys,
+  () => Keys.Keys.of({ id: smallPair(), access: smallPair(), refresh: smallPair() })
+)
+
+type Tokens = Pick<Parameters<Authority.Authority["Service"]["refresh"]>[0], "refreshToken" | "accessToken"> & {
+  readonly idToken: Redacted.Redacted
+  readonly expiresAt: number
+}
+
+type Answer = Effect.Success<ReturnType<Authority.Authority["Service"]["authorize"]>>
+
+const missing = Redacted.make("")
+
+const tokensOf = ({ session }: Answer, before?: Tokens): Tokens => ({
+  accessToken: session.accessToken,
+  idToken: session.authorization ?? missing,
+  refreshToken: session.refreshToken ?? before?.refreshToken ?? missing,
+  expiresAt: session.expireEpoch ?? 0
+})
+
+/** Runs the program on one new session, and gives what every caller saw. */
+const perform = Effect.fnUntraced(
+  function*({ callers, grace, order, profile, refreshAnswer }: Program, inTurns: boolean) {
+    const sql = yield* SqlClient
+    const options = { profile, refreshAnswer, rotationGrace: grace }
+    const processes = yield* Effect.forEach([0, 1], () =>
+      Effect.gen(function*() {
+        return { authority: yield* Authority.make(options), death: yield* Deferred.make<void>() }
+      }))
+    const processOf = (index: number) => processes[index] ?? assert.fail("There are two processes")
+    const first = tokensOf(yield* processOf(0).authority.authorize(credentials))
+
+    const row = sql`SELECT refresh_token_hash, refreshed_at, rotated_at FROM sessions`.pipe(
+      Effect.orDie,
+      Effect.provideService(Caller, undefined)
+    )
+    /** What is stored of the session when its end is acknowledged. From then on nothing changes it. */
+    let atTheEnd: Effect.Success<typeof row> | undefined
+
+    const calls: Array<Call> = []
+    let events = 0
+    let seed = order >>> 0
+    const turns = makeTurns(callers.length, () => (seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0) >>> 8)
+
+    /** What came of it, or nothing when its process ended first. A defect is a failure of the test. */
+    const attempt = <A, E>(index: number, run: (authority: Authority.Authority["Service"]) => Effect.Effect<A, E>) => {
+      const { authority, death } = processOf(index)
+      return Effect.raceFirst(Effect.option(run(authority)), Effect.as(Deferred.await(death), undefined))
+    }
+
+    const make = Effect.fnUntraced(
+      function*(
+        index: number,
+        kind: "refresh" | "expire" | "verify",
+        shown: Tokens
+      ): Effect.fn.Return<Tokens | undefined> {
+        const when = { now: yield* Clock.currentTimeMillis, start: events++ }
+        const access = { value: Redacted.value(shown.accessToken), expiresAt: shown.expiresAt }
+        switch (kind) {
+          case "refresh": {
+            const answer = yield* attempt(index, (authority) => authority.refresh({ ...shown, tenant }))
+            const renewed = answer === undefined ? undefined : Option.getOrUndefined(answer)
+            calls.push({
+              ...when,
+              kind,
+              shown: Redacted.value(shown.refreshToken),
+              end: events++,
+              outcome: answer === undefined
+                ? "lost"
+                : renewed === undefined
+                ? "refused"
+                : { refreshToken: renewed.session.refreshToken && Redacted.value(renewed.session.refreshToken) }
+            })
+            return renewed && tokensOf(renewed, shown)
+          }
+          case "expire": {
+            const answer = yield* attempt(index, (authority) => authority.expire({ ...shown, tenant }))
+            const outcome = answer === undefined ? "lost" : Option.isSome(answer) ? "ended" : "refused"
+            calls.push({ ...when, kind, shown: access, end: events++, outcome })
+            if (outcome === "ended" && profile === "safe") atTheEnd = yield* row
+            return undefined
+          }
+          case "verify": {
+            const answer = yield* attempt(index, (authority) => authority.verify({ ...shown, tenant }))
+            const user = answer && Option.flatten(answer)
+            const outcome = user === undefined ? "lost" : Option.isSome(user) ? "good" : "refused"
+            calls.push({ ...when, kind, shown: access, end: events++, outcome })
+            return undefined
+          }
+        }
+      }
+    )
+
+    const known = new Map([[Redacted.value(first.accessToken), first]])
+
+    const callerOf = Effect.fnUntraced(function*(index: number, steps: ReadonlyArray<Step>, caller: number) {
+      let held = first
+      for (const step of steps) {
+        if (inTurns) yield* turns.wait(caller)
+        switch (step.kind) {
+          case "pass":
+            yield* TestClock.adjust(step.by)
+            break
+          case "restart": {
+            const { death } = processOf(step.process)
+            const authority = yield* Authority.make(options)
+            processes[step.process] = { authority, death: yield* Deferred.make<void>() }
+            yield* Deferred.succeed(death, undefined)
+            break
+          }
+          default: {
+            const answered = yield* make(index, step.kind, step.isStale ? first : held)
+            if (answered === undefined) break
+            held = answered
+            known.set(Redacted.value(held.accessToken), held)
+          }
+        }
+      }
+    })
+
+    yield* Effect.forEach(callers, ({ process, steps }, caller) =>
+      inTurns
+        ? Effect.andThen(turns.run(caller)(callerOf(process, steps, caller)), turns.end(caller))
+        : callerOf(process, steps, caller), { concurrency: "unbounded", discard: true })
+
+    // What is left of each token, one after the other.
+    for (const tokens of known.values()) yield* make(0, "verify", tokens)
+    for (const tokens of known.values()) yield* make(0, "refresh", tokens)
+    for (const tokens of known.values()) yield* make(1, "verify", tokens)
+    if (atTheEnd !== undefined) assert.deepStrictEqual(yield* row, atTheEnd)
+    return { calls, signedIn: Redacted.value(first.refreshToken) }
+  }
+)
+
+const long = process.env["TENOVOS_LONG_RUN"] !== undefined
+
+const parameters = (runs: number) => ({ numRuns: runs, seed: long ? Math.trunc(Math.random() * 2 ** 31) : 20_261_124 })
+
+/**
+ * Callers refresh, expire and verify one session at once, on two server processes that end and begin as they please: on
+ * this database, what they see must be explained by some order of their calls.
+ */
+export const races = <E>(name: string, database: Layer.Layer<SqlClient, E>): void => {
+  const Live = Layer.effectDiscard(Effect.gen(function*() {
+    const authority = yield* Authority.make()
+    yield* authority.addUser(credentials)
+  })).pipe(
+    Layer.provideMerge([anyPassword, smallKeys]),
+    Layer.provideMerge(Layer.provideMerge(Migrations.layer, database))
+  )
+
+  const explained = (runs: number, inTurns: boolean, programs: fc.Arbitrary<Program>) =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient
+      const context = yield* Effect.context<SqlClient | Keys.Keys | Passwords.Passwords>()
+      const { seed, numRuns } = parameters(runs)
+      if (long) console.log(`${numRuns} races on ${name} with the seed ${seed}`)
+
+      const property = fc.asyncProperty(programs, async (program) => {
+        const { calls, signedIn } = await Effect.runPromise(
+          perform(program, inTurns).pipe(
+            Effect.tap(() => sql`DELETE FROM sessions`),
+            Effect.provide(TestClock.layer()),
+            Effect.provideContext(context)
+          )
+        )
+        const rules = {
+          refreshAnswer: program.refreshAnswer,
+          isStrict: program.profile === "strict",
+          grace: program.grace,
+          refreshTokenLife: 30 * day
+        }
+        assert.isTrue(isExplained(calls, signedIn, rules), `No order explains ${JSON.stringify(calls, shorten, 2)}`)
+      })
+      yield* Effect.promise(() => fc.assert(property, { seed, numRuns }))
+    }).pipe(Effect.provide(Live))
+
+  describe(`races on ${name}`, { timeout: 3_600_000 }, () => {
+    it.effect("are decided as if one call came after the other, statement by statement", () =>
+      explained(long ? 100_000 : 2_000, true, program))
+
+    it.effect("are decided as if one call came after the other, all at once", () =>
+      explained(long ? 2_000 : 100, false, program.map(allAtOnce)))
+  })
+}
+
+/** Nobody says when a process ends or time passes, so neither does. */
+const allAtOnce = (program: Program): Program => ({
+  ...program,
+  callers: program.callers.map(({ process, steps }) => ({
+    process,
+    steps: steps.filter(({ kind }) => kind !== "pass" && kind !== "restart")
+  }))
+})
+
+const shorten = (_: string, value: unknown) => typeof value === "string" ? value.slice(-8) : value
