@@ -47,6 +47,11 @@ export interface Options extends Authority.Options {
    * making keys takes longest. Defaults to the database's.
    */
   readonly keys?: Keys.Keys["Service"] | undefined
+  /**
+   * How passwords are hashed, from `Passwords.make`. For tests that start many authorities or sign in often, since a
+   * hash takes tens of milliseconds by design. Defaults to the parameters of OWASP.
+   */
+  readonly passwords?: Passwords.Passwords["Service"] | undefined
 }
 
 /**
@@ -86,7 +91,11 @@ export const layerAuthority = (
 ): Layer.Layer<Authority.Authority | Keys.Keys | SqlClient, SqlError | MigrationError> =>
   Authority.layer(options).pipe(
     Layer.provideMerge(options?.keys === undefined ? Keys.layer : Layer.succeed(Keys.Keys, options.keys)),
-    Layer.provide(Passwords.layer),
+    Layer.provide(
+      options?.passwords === undefined
+        ? Passwords.layer()
+        : Layer.succeed(Passwords.Passwords, options.passwords)
+    ),
     Layer.provide(Migrations.layer),
     Layer.provideMerge(Sqlite.layer({ filename: options?.database ?? ":memory:" }))
   )

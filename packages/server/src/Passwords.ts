@@ -1,26 +1,38 @@
 /**
  * Passwords as argon2id hashes, with the parameters that OWASP recommends: 19 MiB, two passes, one lane.
  *
- * At most two are at work at a time: they share libuv's four threads with the signatures. The others wait.
+ * They are hashed on threads of their own, one fewer than the machine has cores and at most four, at a lower priority
+ * than the rest of the process. Whoever finds all of them busy waits.
  *
  * Asking for a user who isn't there costs one verification too, so the time of an answer doesn't tell who exists.
  *
  * @since 0.1.0
  */
-import * as argon2 from "@node-rs/argon2"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { randomBytes } from "node:crypto"
+import { availableParallelism } from "node:os"
+import * as hashers from "./internal/hashers.ts"
 
-// The package's default algorithm is argon2id; its enum can't be used with isolated modules.
-const parameters = { memoryCost: 19 * 1024, timeCost: 2, parallelism: 1 }
-
-const atWork = 2
-const waiting = 256
+/**
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options {
+  /** The memory that a hash takes, in KiB, from 8 on. Defaults to 19 MiB. */
+  readonly memoryCost?: number | undefined
+  /** How often a hash passes over its memory. Defaults to 2. */
+  readonly timeCost?: number | undefined
+  /** How many hashes are at work at a time. Defaults to one fewer than there are cores, from 1 to 4. */
+  readonly threads?: number | undefined
+  /** How many callers of `tryVerify` may wait while all threads are at work. Defaults to 256. */
+  readonly queue?: number | undefined
+}
 
 /**
  * @category services
@@ -31,46 +43,60 @@ export class Passwords extends Context.Service<Passwords, {
   readonly hash: (password: Redacted.Redacted) => Effect.Effect<string>
   /** Whether the password belongs to the hash. Without a hash it takes as long, and says no. */
   readonly verify: (hash: Option.Option<string>, password: Redacted.Redacted) => Effect.Effect<boolean>
-  /** The same for somebody who can come again: nothing, and at once, when 256 such callers wait already. */
+  /** The same for somebody who can come again: nothing, and at once, when the queue is full. */
   readonly tryVerify: (
     hash: Option.Option<string>,
     password: Redacted.Redacted
   ) => Effect.Effect<Option.Option<boolean>>
+  /** Whether the hash was made with less work than a new one is. Hash the password anew when you next see it. */
+  readonly isWeaker: (hash: string) => boolean
 }>()("@effect-tenovos/server/Passwords") {}
 
 /**
  * @category constructors
  * @since 0.1.0
  */
-export const make: Effect.Effect<Passwords["Service"]> = Effect.gen(function*() {
-  const workers = yield* Semaphore.make(atWork)
-  const places = yield* Semaphore.make(atWork + waiting)
-  // A thread that has begun goes on when its caller is gone, so its place isn't free before it ends.
-  const work = <A>(run: () => Promise<A>) => workers.withPermit(Effect.uninterruptible(Effect.promise(run)))
+export const make = Effect.fnUntraced(
+  function*(options?: Options): Effect.fn.Return<Passwords["Service"], never, Scope.Scope> {
+    const parameters = { memoryCost: options?.memoryCost ?? 19 * 1024, timeCost: options?.timeCost ?? 2 }
+    const size = options?.threads ?? Math.max(1, Math.min(4, availableParallelism() - 1))
+    const threads = yield* hashers.make(size)
+    const places = yield* Semaphore.make(size + (options?.queue ?? 256))
 
-  const hash = Effect.fn("Passwords.hash")(function*(password: Redacted.Redacted) {
-    return yield* work(() => argon2.hash(Redacted.value(password), parameters))
-  })
-  const nobody = yield* hash(Redacted.make(randomBytes(32).toString("base64")))
+    const hash = Effect.fn("Passwords.hash")(
+      (password: Redacted.Redacted) => threads.hash(Redacted.value(password), parameters)
+    )
 
-  const verify = Effect.fn("Passwords.verify")(
-    function*(stored: Option.Option<string>, password: Redacted.Redacted) {
-      const candidate = Option.getOrElse(stored, () => nobody)
-      const matches = yield* work(() => argon2.verify(candidate, Redacted.value(password)))
-      return matches && Option.isSome(stored)
+    // The form of a hash with these parameters, of no password: nobody finds one for 32 random bytes.
+    const nobody = `$argon2id$v=19$m=${parameters.memoryCost},t=${parameters.timeCost},p=1$${unpadded(16)}$${
+      unpadded(32)
+    }`
+
+    const verify = Effect.fn("Passwords.verify")(
+      function*(stored: Option.Option<string>, password: Redacted.Redacted) {
+        const matches = yield* threads.verify(Option.getOrElse(stored, () => nobody), Redacted.value(password))
+        return matches && Option.isSome(stored)
+      }
+    )
+
+    const tryVerify = Effect.fn("Passwords.tryVerify")(
+      (stored: Option.Option<string>, password: Redacted.Redacted) =>
+        places.withPermitsIfAvailable(1)(verify(stored, password))
+    )
+
+    const isWeaker = (stored: string): boolean => {
+      const [, memoryCost, timeCost] = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=1\$/.exec(stored) ?? []
+      return !(Number(memoryCost) * Number(timeCost) >= parameters.memoryCost * parameters.timeCost)
     }
-  )
 
-  const tryVerify = Effect.fn("Passwords.tryVerify")(
-    (stored: Option.Option<string>, password: Redacted.Redacted) =>
-      places.withPermitsIfAvailable(1)(verify(stored, password))
-  )
+    return Passwords.of({ hash, verify, tryVerify, isWeaker })
+  }
+)
 
-  return Passwords.of({ hash, verify, tryVerify })
-})
+const unpadded = (bytes: number): string => randomBytes(bytes).toString("base64").replace(/=+$/, "")
 
 /**
  * @category layers
  * @since 0.1.0
  */
-export const layer: Layer.Layer<Passwords> = Layer.effect(Passwords, make)
+export const layer = (options?: Options): Layer.Layer<Passwords> => Layer.effect(Passwords, make(options))

@@ -208,7 +208,7 @@ describe("Authority", () => {
 
   it.effect("verifies one hash for whoever may exist, and none for what is too long to be true", () =>
     Effect.gen(function*() {
-      const real = yield* Passwords.make
+      const real = yield* Passwords.make()
       let verifications = 0
       const counted = Passwords.Passwords.of({
         ...real,

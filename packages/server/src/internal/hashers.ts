@@ -1,0 +1,99 @@
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import { createRequire } from "node:module"
+import { Worker } from "node:worker_threads"
+
+// Threads that do nothing but argon2. libuv's four are left to the signatures, and a hash, which takes tens of
+// milliseconds of a core, gives way to whatever else the process has to do.
+
+export interface Parameters {
+  /** In KiB. */
+  readonly memoryCost: number
+  readonly timeCost: number
+}
+
+export interface Hashers {
+  readonly hash: (password: string, parameters: Parameters) => Effect.Effect<string>
+  readonly verify: (hash: string, password: string) => Effect.Effect<boolean>
+}
+
+/** Threads start when they are first needed, and end with the scope. They keep no process alive that waits for none. */
+export const make = Effect.fnUntraced(function*(size: number): Effect.fn.Return<Hashers, never, Scope.Scope> {
+  const threads = new Set<Thread>()
+  const idle: Array<Thread> = []
+  const places = yield* Semaphore.make(size)
+  yield* Effect.addFinalizer(() =>
+    Effect.promise(() => Promise.all(Array.from(threads, ({ worker }) => worker.terminate())))
+  )
+
+  const start = (): Thread => {
+    const worker = new Worker(program, { eval: true, workerData: argon2, execArgv: [], env: {} })
+    const thread: Thread = { worker, settle: () => {} }
+    worker.on("message", (outcome: Outcome) => {
+      worker.unref()
+      idle.push(thread)
+      thread.settle(outcome.ok ? Effect.succeed(outcome.value) : Effect.die(new Error("A password can't be hashed")))
+    })
+    // An exit follows.
+    worker.on("error", () => {})
+    worker.on("exit", () => {
+      threads.delete(thread)
+      if (idle.includes(thread)) idle.splice(idle.indexOf(thread), 1)
+      thread.settle(Effect.die(new Error("A thread for passwords has ended")))
+    })
+    threads.add(thread)
+    return thread
+  }
+
+  const run = (job: Job) =>
+    Effect.callback<string | boolean>((resume) => {
+      const thread = idle.pop() ?? start()
+      thread.settle = resume
+      thread.worker.ref()
+      thread.worker.postMessage(job)
+    }).pipe(
+      // A thread that has begun goes on when its caller is gone, so its place isn't free before it ends.
+      Effect.uninterruptible,
+      places.withPermit
+    )
+
+  return {
+    hash: (password, parameters) =>
+      Effect.map(run({ password, parameters: { ...parameters, parallelism: 1 } }), String),
+    verify: (hash, password) => Effect.map(run({ hash, password }), (value) => value === true)
+  }
+})
+
+interface Thread {
+  readonly worker: Worker
+  settle: (result: Effect.Effect<string | boolean>) => void
+}
+
+type Job =
+  | { readonly password: string; readonly parameters: Parameters & { readonly parallelism: 1 } }
+  | { readonly password: string; readonly hash: string }
+
+type Outcome = { readonly ok: true; readonly value: string | boolean } | { readonly ok: false }
+
+const argon2 = createRequire(import.meta.url).resolve("@node-rs/argon2")
+
+// As text: a script starts in a third of the time that a module takes. What argon2 says of an error may hold the hash,
+// so it isn't passed on. On Linux a priority is a thread's own; elsewhere it would be the process's, and stays.
+const program = `
+const { readlinkSync } = require("node:fs")
+const { setPriority } = require("node:os")
+const { parentPort, workerData } = require("node:worker_threads")
+const { hashSync, verifySync } = require(workerData)
+try {
+  setPriority(Number(readlinkSync("/proc/thread-self").split("/").pop()), 5)
+} catch {}
+parentPort.on("message", ({ hash, parameters, password }) => {
+  try {
+    const value = hash === undefined ? hashSync(password, parameters) : verifySync(hash, password)
+    parentPort.postMessage({ ok: true, value })
+  } catch {
+    parentPort.postMessage({ ok: false })
+  }
+})
+`
