@@ -23,6 +23,7 @@ import * as renewal from "./internal/renewal.ts"
 import * as rows from "./internal/rows.ts"
 import * as tokens from "./internal/tokens.ts"
 import { Keys } from "./Keys.ts"
+import { LimitExceeded, Limits } from "./Limits.ts"
 import { Passwords } from "./Passwords.ts"
 
 /**
@@ -90,7 +91,9 @@ export class Authority extends Context.Service<Authority, {
     readonly tenant: string
     readonly username: string
     readonly password: Redacted.Redacted
-  }) => Effect.Effect<TenovosApi.Authentication, TenovosApi.Unauthorized | TenovosApi.TooManyRequests>
+    /** As `Limits` has it. Defaults to "", loopback. */
+    readonly address?: string | undefined
+  }) => Effect.Effect<TenovosApi.Authentication, TenovosApi.Unauthorized | LimitExceeded>
   /** New id and access tokens for a session. The access token may have expired, but must be of the same session. */
   readonly refresh: (session: {
     readonly tenant: string
@@ -130,6 +133,18 @@ export class Authority extends Context.Service<Authority, {
     readonly password: Redacted.Redacted
     readonly email?: string | undefined
   }) => Effect.Effect<void>
+  /** While a user is disabled, they can't sign in, and what they hold is good for nothing. `false`: no such user. */
+  readonly setDisabled: (
+    user: { readonly tenant: string; readonly username: string },
+    isDisabled: boolean
+  ) => Effect.Effect<boolean>
+  /** Locks a user out of signing in; sessions that live go on. `false`: no such user. */
+  readonly lock: (
+    user: { readonly tenant: string; readonly username: string },
+    duration: Duration.Input
+  ) => Effect.Effect<boolean>
+  /** Ends a lock, and forgets failed sign-ins. `false`: no such user. */
+  readonly unlock: (user: { readonly tenant: string; readonly username: string }) => Effect.Effect<boolean>
   /** How many users and API keys there are in all tenants. Without one of each nobody can sign in. */
   readonly count: Effect.Effect<{ readonly users: number; readonly apiKeys: number }>
   /**
@@ -151,8 +166,9 @@ export class Authority extends Context.Service<Authority, {
 export const make = Effect.fnUntraced(
   function*(
     options?: Options
-  ): Effect.fn.Return<Authority["Service"], never, SqlClient.SqlClient | Keys | Passwords> {
+  ): Effect.fn.Return<Authority["Service"], never, SqlClient.SqlClient | Keys | Limits | Passwords> {
     const keys = yield* Keys
+    const limits = yield* Limits
     const passwords = yield* Passwords
     const db = rows.make(yield* SqlClient.SqlClient)
     const refreshTokenLife = Duration.toMillis(options?.refreshTokenLife ?? Duration.days(30))
@@ -210,7 +226,7 @@ export const make = Effect.fnUntraced(
     )
 
     const authorize: Authority["Service"]["authorize"] = Effect.fn("Authority.authorize")(
-      function*({ password, tenant, username }) {
+      function*({ address = "", password, tenant, username }) {
         const secret = Redacted.value(password)
         if (secret === "" && profile === "strict") {
           return yield* new TenovosApi.Unauthorized({ message: "Missing required parameter PASSWORD" })
@@ -220,11 +236,26 @@ export const make = Effect.fnUntraced(
         if (Buffer.byteLength(secret) > maxPassword) {
           return yield* new TenovosApi.Unauthorized({ message: text.wrongPassword })
         }
-        const user = yield* db.userByName({ tenant, username })
+        const caller = { tenant, username, address }
+        yield* limits.signIn(caller)
+        const user = yield* db.candidate(caller)
         const matches = yield* passwords.tryVerify(Option.map(user, (user) => user.passwordHash), password)
-        if (Option.isNone(matches)) return yield* new TenovosApi.TooManyRequests({ message: "Too Many Requests" })
+        if (Option.isNone(matches)) return yield* new LimitExceeded({ retryAfter: Duration.seconds(1) })
+        // Whoever may not sign in goes the same way, so neither the answer nor its time tells why.
+        const isDisabled = Option.exists(user, ({ disabled }) => disabled !== 0)
+        const verdict = yield* limits.judge(caller, {
+          sub: Option.map(user, ({ sub }) => sub),
+          isRight: matches.value && !isDisabled && secret !== ""
+        })
         if (Option.isNone(user)) return yield* new TenovosApi.Unauthorized({ message: text.unknownUser })
-        if (!matches.value) return yield* new TenovosApi.Unauthorized({ message: text.wrongPassword })
+        if (verdict !== "allowed") {
+          const message = verdict === "locked" ? text.locked : isDisabled ? text.disabled : text.wrongPassword
+          return yield* new TenovosApi.Unauthorized({ message })
+        }
+        if (passwords.isWeaker(user.value.passwordHash)) {
+          const to = yield* passwords.hash(password)
+          yield* db.replacePassword({ sub: user.value.sub, from: user.value.passwordHash, to })
+        }
 
         const now = yield* currentMillis
         const authTime = Math.floor(now / 1000)
@@ -264,6 +295,7 @@ export const make = Effect.fnUntraced(
             const user = yield* db.userBySub(session.user_sub)
             // Deleted just now, and the session with them.
             if (Option.isNone(user)) return yield* new TenovosApi.Unauthorized({ message: "Invalid Refresh Token" })
+            if (user.value.disabled !== 0) return yield* new TenovosApi.Unauthorized({ message: "User is disabled." })
             return yield* issue(
               { id: session.id, authTime: session.auth_time },
               user.value,
@@ -335,7 +367,7 @@ export const make = Effect.fnUntraced(
       function*({ email, password, tenant = defaultTenant, username }) {
         const existing = yield* db.userByName({ tenant, username })
         // A new hash of the same password would be another row: a seed that is applied twice changes nothing.
-        const kept = Option.isSome(existing) &&
+        const kept = Option.isSome(existing) && !passwords.isWeaker(existing.value.passwordHash) &&
             (yield* passwords.verify(Option.some(existing.value.passwordHash), password))
           ? existing.value.passwordHash
           : yield* passwords.hash(password)
@@ -349,6 +381,25 @@ export const make = Effect.fnUntraced(
         })
       }
     )
+
+    const setDisabled: Authority["Service"]["setDisabled"] = Effect.fn("Authority.setDisabled")(
+      (user, isDisabled) => db.setDisabled({ ...user, disabled: isDisabled ? 1 : 0 })
+    )
+
+    const ifUser = (
+      user: { readonly tenant: string; readonly username: string },
+      act: (sub: string) => Effect.Effect<void>
+    ) =>
+      Effect.flatMap(
+        db.userByName(user),
+        Option.match({ onNone: () => Effect.succeed(false), onSome: ({ sub }) => Effect.as(act(sub), true) })
+      )
+
+    const lock: Authority["Service"]["lock"] = Effect.fn("Authority.lock")(
+      (user, duration) => ifUser(user, (sub) => limits.lock(sub, duration))
+    )
+
+    const unlock: Authority["Service"]["unlock"] = Effect.fn("Authority.unlock")((user) => ifUser(user, limits.unlock))
 
     const count = Effect.withSpan(db.count, "Authority.count")
 
@@ -364,17 +415,38 @@ export const make = Effect.fnUntraced(
       }
     )
 
-    return Authority.of({ profile, authorize, refresh, expire, verify, tenantOf, addApiKey, addUser, count, addFirst })
+    return Authority.of({
+      profile,
+      authorize,
+      refresh,
+      expire,
+      verify,
+      tenantOf,
+      addApiKey,
+      addUser,
+      setDisabled,
+      lock,
+      unlock,
+      count,
+      addFirst
+    })
   }
 )
 
 const answer = (encoded: typeof TenovosApi.Authentication.Encoded) =>
   Effect.orDie(Schema.decodeEffect(TenovosApi.Authentication)(encoded))
 
+const refused = "Invalid Authentication Parameters"
+
 /** Cognito's own texts tell who exists. */
 const texts = {
-  safe: { unknownUser: "Invalid Authentication Parameters", wrongPassword: "Invalid Authentication Parameters" },
-  strict: { unknownUser: "User does not exist.", wrongPassword: "Incorrect username or password." }
+  safe: { unknownUser: refused, wrongPassword: refused, locked: refused, disabled: refused },
+  strict: {
+    unknownUser: "User does not exist.",
+    wrongPassword: "Incorrect username or password.",
+    locked: "Password attempts exceeded",
+    disabled: "User is disabled."
+  }
 }
 
 /** The client and the user pool of this installation: made once, then kept. */
@@ -396,7 +468,8 @@ const randomText = (length: number, alphabet: string): string =>
  */
 export const layer = (
   options?: Options
-): Layer.Layer<Authority, never, SqlClient.SqlClient | Keys | Passwords> => Layer.effect(Authority, make(options))
+): Layer.Layer<Authority, never, SqlClient.SqlClient | Keys | Limits | Passwords> =>
+  Layer.effect(Authority, make(options))
 
 /** Whole milliseconds, as the database keeps them. A test clock may stand between two. */
 const currentMillis = Effect.map(Clock.currentTimeMillis, Math.floor)

@@ -29,6 +29,7 @@ import { readJson } from "./internal/body.ts"
 import { gateway } from "./internal/gateway.ts"
 import { CurrentTenant } from "./internal/tenant.ts"
 import { Keys, toJwks } from "./Keys.ts"
+import { Limits } from "./Limits.ts"
 import * as SampleApi from "./SampleApi.ts"
 
 /**
@@ -96,11 +97,12 @@ export const BasicAuthentication: Context.Reference<"required" | "accepted" | "i
 
 const layerApiKeyAuth = Layer.effect(
   TenovosApi.ApiKeyAuth,
-  Effect.map(Authority, (authority) =>
+  Effect.map(Effect.all([Authority, Limits]), ([authority, limits]) =>
     TenovosApi.ApiKeyAuth.of({
       ApiKeyAuth: Effect.fnUntraced(function*(httpEffect, { credential }) {
         const tenant = yield* authority.tenantOf(credential)
         if (Option.isNone(tenant)) return yield* new TenovosApi.Forbidden({ message: "Forbidden" })
+        yield* Effect.orDie(limits.request(credential))
         return yield* Effect.provideService(httpEffect, CurrentTenant, tenant.value)
       })
     }))
@@ -124,6 +126,7 @@ const layerAuthorization = HttpApiBuilder.group(
   "authorization",
   Effect.fnUntraced(function*(handlers) {
     const authority = yield* Authority
+    const limits = yield* Limits
 
     const isStrict = authority.profile === "strict"
 
@@ -140,7 +143,10 @@ const layerAuthorization = HttpApiBuilder.group(
         if (Option.isSome(basic) && !basicHeader.isSame(basic.value, credentials)) {
           return yield* new TenovosApi.Unauthorized({ message: invalid })
         }
-        return yield* authority.authorize({ ...credentials, tenant })
+        // The contract's own 429 can't say when to come again.
+        return yield* authority.authorize({ ...credentials, tenant, address: limits.addressOf(request) }).pipe(
+          Effect.catchTag("LimitExceeded", Effect.die)
+        )
       }
       const { session } = yield* orInvalid(decodeRefresh(body))
       if (Redacted.value(session.refreshToken) === "" || Redacted.value(session.accessToken) === "") {
@@ -251,7 +257,7 @@ export const makeWith = (
 ): Effect.Effect<
   Effect.Effect<HttpServerResponse.HttpServerResponse, never, HttpServerRequest | Scope.Scope>,
   never,
-  Authority | Keys | SqlClient | Scope.Scope
+  Authority | Keys | Limits | SqlClient | Scope.Scope
 > =>
   Effect.flatMap(Authority, (authority) =>
     Layer.merge(layerRoutes, routes).pipe(

@@ -24,6 +24,7 @@ import * as AuthorityApi from "./AuthorityApi.ts"
 import * as Control from "./Control.ts"
 import * as nodeServer from "./internal/nodeServer.ts"
 import * as Keys from "./Keys.ts"
+import * as Limits from "./Limits.ts"
 import * as Migrations from "./Migrations.ts"
 import * as Passwords from "./Passwords.ts"
 import * as Sqlite from "./Sqlite.ts"
@@ -47,6 +48,8 @@ export interface Options extends Authority.Options {
    * making keys takes longest. Defaults to the database's.
    */
   readonly keys?: Keys.Keys["Service"] | undefined
+  /** What one API key, user or address may ask in a time. Defaults to what no program reaches by accident. */
+  readonly limits?: Limits.Options | undefined
   /**
    * How passwords are hashed, from `Passwords.make`. For tests that start many authorities or sign in often, since a
    * hash takes tens of milliseconds by design. Defaults to the parameters of OWASP.
@@ -88,7 +91,7 @@ export class AuthorityServer extends Context.Service<AuthorityServer, {
  */
 export const layerAuthority = (
   options?: Options
-): Layer.Layer<Authority.Authority | Keys.Keys | SqlClient, SqlError | MigrationError> =>
+): Layer.Layer<Authority.Authority | Keys.Keys | Limits.Limits | SqlClient, SqlError | MigrationError> =>
   Authority.layer(options).pipe(
     Layer.provideMerge(options?.keys === undefined ? Keys.layer : Layer.succeed(Keys.Keys, options.keys)),
     Layer.provide(
@@ -96,6 +99,7 @@ export const layerAuthority = (
         ? Passwords.layer()
         : Layer.succeed(Passwords.Passwords, options.passwords)
     ),
+    Layer.provideMerge(Limits.layer(options?.limits)),
     Layer.provide(Migrations.layer),
     Layer.provideMerge(Sqlite.layer({ filename: options?.database ?? ":memory:" }))
   )
@@ -181,8 +185,8 @@ export const layerHttpClient = (
       )
     }).pipe(
       // Routes keep the context that they are made in, and a clock in it would win over the caller's.
-      Effect.updateContext((context: Context.Context<Authority.Authority | Keys.Keys | SqlClient | Scope.Scope>) =>
-        Context.omit(Clock.Clock)(context)
-      )
+      Effect.updateContext((
+        context: Context.Context<Authority.Authority | Keys.Keys | Limits.Limits | SqlClient | Scope.Scope>
+      ) => Context.omit(Clock.Clock)(context))
     )
   ).pipe(Layer.provideMerge(layerAuthority(options)))

@@ -108,7 +108,40 @@ const refusals = Effect.gen(function*() {
   yield* sql`CREATE INDEX denied_tokens_expires_at ON denied_tokens (expires_at)`
 })
 
-const migrations = { "0001_tables": tables, "0002_tenants": tenants, "0003_refusals": refusals }
+const limits = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+
+  yield* sql`CREATE TABLE rate_limits (
+    key text PRIMARY KEY,
+    tokens double precision NOT NULL,
+    at double precision NOT NULL,
+    ends_at double precision NOT NULL
+  )`
+  yield* sql`CREATE INDEX rate_limits_ends_at ON rate_limits (ends_at)`
+})
+
+const lockout = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+
+  yield* sql`ALTER TABLE users ADD COLUMN disabled integer NOT NULL DEFAULT 0`
+  yield* sql`CREATE TABLE lockouts (
+    user_key text NOT NULL,
+    address text NOT NULL,
+    failures integer NOT NULL,
+    locked_until bigint NOT NULL,
+    ends_at bigint NOT NULL,
+    PRIMARY KEY (user_key, address)
+  )`
+  yield* sql`CREATE INDEX lockouts_ends_at ON lockouts (ends_at)`
+})
+
+const migrations = {
+  "0001_tables": tables,
+  "0002_tenants": tenants,
+  "0003_refusals": refusals,
+  "0004_limits": limits,
+  "0005_lockout": lockout
+}
 
 /**
  * The number of the last migration that this release knows.

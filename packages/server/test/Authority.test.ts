@@ -1,4 +1,4 @@
-import { Authority, AuthorityServer, Keys, Migrations, Passwords, Seed, Sqlite } from "@effect-tenovos/server"
+import { Authority, AuthorityServer, Keys, Limits, Migrations, Passwords, Seed, Sqlite } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -237,6 +237,7 @@ describe("Authority", () => {
       }).pipe(Effect.provide(
         Authority.layer().pipe(
           Layer.provide(Layer.succeed(Passwords.Passwords, counted)),
+          Layer.provide(Limits.layer()),
           Layer.provide(Layer.succeed(Keys.Keys, fixtures.keys)),
           Layer.provide(Migrations.layer),
           Layer.provide(Sqlite.layer({ filename: ":memory:" }))

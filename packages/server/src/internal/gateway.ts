@@ -1,5 +1,6 @@
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { HttpApiSchemaError } from "effect/http-api/HttpApiError"
 import { isHttpServerError } from "effect/http/HttpServerError"
@@ -7,8 +8,10 @@ import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
 import type { Scope } from "effect/Scope"
 import type { Authority } from "../Authority.ts"
+import { LimitExceeded } from "../Limits.ts"
 import { tooLong } from "./body.ts"
 
 // What API Gateway does in front of the operations: it answers what no operation answered, in its own words.
@@ -20,6 +23,14 @@ const forbidden = message(403, "Forbidden")
 const noOperation = message(403, "Missing Authentication Token")
 const notFound = message(404, "Not Found")
 const fault = message(502, "Internal server error")
+
+const isLimitExceeded = Schema.is(LimitExceeded)
+
+const tooMany = ({ message, retryAfter }: LimitExceeded) =>
+  HttpServerResponse.jsonUnsafe({ message }, {
+    status: 429,
+    headers: { "retry-after": String(Math.max(1, Math.ceil(Duration.toSeconds(retryAfter)))) }
+  })
 
 export const gateway = (
   app: Effect.Effect<HttpServerResponse.HttpServerResponse, unknown, HttpServerRequest.HttpServerRequest | Scope>,
@@ -40,6 +51,7 @@ export const gateway = (
       if (reason._tag === "Interrupt") continue
       const problem = reason._tag === "Fail" ? reason.error : reason.defect
       if (HttpServerResponse.isHttpServerResponse(problem)) return problem
+      if (isLimitExceeded(problem)) return tooMany(problem)
       if (isHttpServerError(problem)) {
         if (problem.reason._tag === "RouteNotFound") return yield* unmatched(problem.reason.request)
         if (problem.reason._tag === "RequestParseError") {
@@ -59,7 +71,6 @@ export const gateway = (
       Effect.annotateLogs({ method: request.method, path: pathOf(request.url), status: response.status })
     )
     return HttpServerResponse.setHeaders(response, {
-      ...(response.status === 429 ? { "retry-after": "1" } : {}),
       "cache-control": "no-store",
       // The authority's clock, also when that isn't the machine's: clients measure their offset by it.
       date: new Date(yield* Clock.currentTimeMillis).toUTCString()

@@ -19,6 +19,14 @@ const UserWithPassword = Schema.Struct({ ...User.fields, passwordHash: Schema.St
   Schema.encodeKeys({ passwordHash: "password_hash" })
 )
 
+const Candidate = Schema.Struct({
+  sub: Schema.NullOr(Schema.String),
+  username: Schema.NullOr(Schema.String),
+  email: Schema.NullOr(Schema.String),
+  passwordHash: Schema.NullOr(Schema.String),
+  disabled: Schema.NullOr(Schema.Int)
+}).pipe(Schema.encodeKeys({ passwordHash: "password_hash" }))
+
 const Session = Schema.Struct({ id: Schema.String, user_sub: Schema.String, auth_time: Schema.Int })
 
 /** What a refresh is guarded by: the token is the current one of this live session. */
@@ -55,10 +63,26 @@ export const make = (sql: SqlClient.SqlClient) => {
       sql`SELECT sub, username, email, password_hash FROM users WHERE tenant = ${tenant} AND username = ${username}`
   }))
 
+  // One row, whether or not there is such a user: how long it takes to read it doesn't tell.
+  const candidate = query(SqlSchema.findOne({
+    Request: UserName,
+    Result: Candidate,
+    execute: ({ tenant, username }) =>
+      sql`SELECT sub, username, email, password_hash, disabled FROM (SELECT 1 AS one) AS row
+        LEFT JOIN users ON tenant = ${tenant} AND username = ${username}`
+  }))
+
+  const setDisabled = query(SqlSchema.findAll({
+    Request: Schema.Struct({ ...UserName.fields, disabled: Schema.Int }),
+    Result: Schema.Struct({ sub: Schema.String }),
+    execute: ({ disabled, tenant, username }) =>
+      sql`UPDATE users SET disabled = ${disabled} WHERE tenant = ${tenant} AND username = ${username} RETURNING sub`
+  }))
+
   const userBySub = query(SqlSchema.findOneOption({
     Request: Schema.String,
-    Result: User,
-    execute: (sub) => sql`SELECT sub, username, email FROM users WHERE sub = ${sub}`
+    Result: Schema.Struct({ ...User.fields, disabled: Schema.Int }),
+    execute: (sub) => sql`SELECT sub, username, email, disabled FROM users WHERE sub = ${sub}`
   }))
 
   // One statement finds, judges and marks, so no other can come in between.
@@ -156,7 +180,7 @@ export const make = (sql: SqlClient.SqlClient) => {
     execute: ({ eventIds, id, tenant }) =>
       sql`SELECT sub, username, email FROM sessions JOIN users ON users.sub = sessions.user_sub
         WHERE sessions.id = ${id} AND sessions.tenant = ${tenant} AND revoked_at IS NULL
-          AND NOT EXISTS (SELECT 1 FROM denied_tokens WHERE ${sql.in("event_id", eventIds)})`
+          AND disabled = 0 AND NOT EXISTS (SELECT 1 FROM denied_tokens WHERE ${sql.in("event_id", eventIds)})`
   }))
 
   const apiKey = query(SqlSchema.findOneOption({
@@ -198,6 +222,18 @@ export const make = (sql: SqlClient.SqlClient) => {
     }) => Effect.orDie(sql`INSERT INTO installation ${sql.insert({ id: 1, ...row })} ON CONFLICT DO NOTHING`),
     installation: installation(undefined),
     userByName,
+    candidate: (name: typeof UserName.Type) =>
+      Effect.map(
+        candidate(name),
+        ({ disabled, email, passwordHash, sub, username }) =>
+          sub === null || username === null || passwordHash === null || disabled === null
+            ? Option.none()
+            : Option.some({ sub, username, email, passwordHash, disabled })
+      ),
+    replacePassword: ({ from, sub, to }: { readonly sub: string; readonly from: string; readonly to: string }) =>
+      Effect.orDie(sql`UPDATE users SET password_hash = ${to} WHERE sub = ${sub} AND password_hash = ${from}`),
+    setDisabled: (request: typeof UserName.Type & { readonly disabled: number }) =>
+      Effect.map(setDisabled(request), (found) => found.length === 1),
     userBySub,
     upsertUser: (row: UserRow) =>
       Effect.orDie(sql`INSERT INTO users ${sql.insert(row)}
