@@ -1,0 +1,183 @@
+import { Authority, AuthorityServer, Passwords, Seed } from "@effect-tenovos/server"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Redacted from "effect/Redacted"
+import * as Scope from "effect/Scope"
+import { SqlClient } from "effect/sql/SqlClient"
+import { TestClock } from "effect/testing"
+import * as fixtures from "./fixtures/authority.ts"
+import { cheap, count } from "./fixtures/hashes.ts"
+import { RefusedSignIns } from "./support/refused.ts"
+import { welch } from "./support/welch.ts"
+
+const { call, password, sample, signIn, token, username } = fixtures
+
+// `TENOVOS_LONG_RUN=1` takes 10,000 samples of each kind.
+const samples = process.env["TENOVOS_LONG_RUN"] === undefined ? 1_000 : 10_000
+
+describe("a refused sign-in", () => {
+  it.effect("is answered with the same bytes and headers, after one hash, whatever the reason", () =>
+    Effect.gen(function*() {
+      const kinds = yield* RefusedSignIns
+
+      const answers = yield* Effect.forEach(
+        kinds,
+        Effect.fnUntraced(function*({ body, name, prepare }) {
+          yield* prepare
+          let answer: unknown
+          const hashes = yield* count(Effect.map(token(body), ({ headers, status, text }) => {
+            answer = { headers, status, text }
+          }))
+          return { name, hashes, answer }
+        })
+      )
+
+      const [first] = answers
+      assert.deepStrictEqual(answers.map(({ name }) => name), ["wrong", "unknown", "empty", "locked", "disabled"])
+      assert.propertyVal(first?.answer, "status", 401)
+      for (const { answer, hashes, name } of answers) {
+        assert.strictEqual(hashes, 1, name)
+        assert.deepStrictEqual(answer, first?.answer, name)
+      }
+    }).pipe(Effect.provide(fixtures.layer({ passwords: cheap }))))
+
+  // Welch's t of the times, by turns in a random order, with a hash that takes so little that it hides nothing.
+  it.effect("takes as long, whatever the reason", () =>
+    Effect.gen(function*() {
+      const t = yield* welch(yield* RefusedSignIns, token, { samples, seed: 4 })
+
+      console.log(`Welch's t over ${samples} samples each: ${JSON.stringify(t)}`)
+      for (const [pair, value] of Object.entries(t)) assert.isBelow(Math.abs(value), 4.5, pair)
+    }).pipe(
+      Effect.provide(fixtures.layer({ passwords: cheap, limits: { perUser: { limit: 1e9, window: "1 second" } } }))
+    ), 600_000)
+
+  it.effect("orders no hash when it is too long to be one", () =>
+    Effect.gen(function*() {
+      const padded = JSON.stringify({ username, password }).padEnd(64 * 1024 + 1)
+      const tooLong = call("POST", "/v1/auth/token", { body: { username, password, more: "x".repeat(64 * 1024) } })
+
+      const hashes = [
+        yield* count(token({ username, password: "x".repeat(256) })),
+        yield* count(token({ username, password: "x".repeat(257) })),
+        yield* count(token({ username, password: "é".repeat(129) })),
+        yield* count(token({ username: "x".repeat(129), password })),
+        yield* count(tooLong)
+      ]
+
+      assert.strictEqual((yield* tooLong).status, 413)
+      assert.strictEqual(padded.length, 64 * 1024 + 1)
+      assert.deepStrictEqual(hashes, [1, 0, 0, 0, 0])
+    }).pipe(Effect.provide(fixtures.layer({ passwords: cheap }))))
+
+  it.live("is answered at once with 429 when the queue for hashes is full", () =>
+    Effect.gen(function*() {
+      const passwords = yield* Passwords.make({ threads: 1, queue: 3 })
+      yield* Effect.gen(function*() {
+        const attempt = token({ username, password })
+        const others = yield* Effect.replicateEffect(Effect.forkChild(attempt), 4)
+        yield* Effect.yieldNow
+
+        const hashes = yield* count(Effect.tap(attempt, ({ body, headers, status }) =>
+          Effect.sync(() => {
+            assert.deepStrictEqual([status, body], [429, { message: "Too Many Requests" }])
+            assert.strictEqual(headers["retry-after"], "1")
+          })))
+        const accepted = yield* Effect.forEach(others, Fiber.join)
+
+        assert.strictEqual(hashes, 0)
+        assert.deepStrictEqual(accepted.map(({ status }) => status), [200, 200, 200, 200])
+      }).pipe(Effect.provide(fixtures.layer({ passwords })))
+    }))
+})
+
+describe("a user who is disabled", () => {
+  it.effect("can't go on with anything, until they are enabled again", () =>
+    Effect.gen(function*() {
+      const authority = yield* Authority.Authority
+      const user = { tenant: Authority.defaultTenant, username }
+      const session = yield* signIn
+      const all = Effect.map(
+        Effect.all([token({ username, password }), token(session), sample(session)]),
+        (answers) => answers.map(({ status }) => status)
+      )
+
+      const found = yield* authority.setDisabled(user, true)
+      const disabled = yield* all
+      const refused = yield* token(session)
+      yield* authority.setDisabled(user, false)
+      const enabled = yield* all
+
+      assert.isTrue(found)
+      assert.isFalse(yield* authority.setDisabled({ ...user, username: "nobody" }, true))
+      assert.deepStrictEqual(disabled, [401, 401, 401])
+      assert.deepStrictEqual(refused.body, { status: "error", message: "User is disabled." })
+      assert.deepStrictEqual(enabled, [200, 200, 200])
+    }).pipe(Effect.provide(fixtures.layer({ passwords: cheap }))))
+})
+
+describe("a user who is locked", () => {
+  it.effect("can't sign in, from anywhere, but goes on with their session, until time or an unlocking ends it", () =>
+    Effect.gen(function*() {
+      const authority = yield* Authority.Authority
+      const user = { tenant: Authority.defaultTenant, username }
+      const session = yield* signIn
+      const attempt = Effect.map(token({ username, password }), ({ status }) => status)
+
+      assert.isTrue(yield* authority.lock(user, "1 hour"))
+      assert.isFalse(yield* authority.lock({ ...user, username: "nobody" }, "1 hour"))
+      assert.strictEqual(yield* attempt, 401)
+      assert.strictEqual((yield* token(session)).status, 200)
+      yield* TestClock.adjust("59 minutes")
+      assert.strictEqual(yield* attempt, 401)
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(yield* attempt, 200)
+      yield* authority.lock(user, "1 hour")
+      assert.strictEqual(yield* attempt, 401)
+      assert.isTrue(yield* authority.unlock(user))
+      assert.strictEqual(yield* attempt, 200)
+    }).pipe(Effect.provide(fixtures.layer({ passwords: cheap }))))
+})
+
+describe("a hash of weaker parameters", () => {
+  it.effect("is replaced when its user signs in, and by a seed, and not by a refused sign-in", () =>
+    Effect.gen(function*() {
+      const weak = yield* Scope.provide(Passwords.make({ memoryCost: 8, timeCost: 1 }), yield* Effect.scope)
+      const strong = yield* Passwords.make({ memoryCost: 16, timeCost: 1 })
+      // The authority whose parameters changed.
+      let current = weak
+      const passwords = Passwords.Passwords.of({
+        hash: (password) => current.hash(password),
+        verify: (hash, password) => current.verify(hash, password),
+        tryVerify: (hash, password) => current.tryVerify(hash, password),
+        isWeaker: (hash) => current.isWeaker(hash)
+      })
+
+      yield* Effect.gen(function*() {
+        const sql = yield* SqlClient
+        const authority = yield* Authority.Authority
+        const cost = Effect.map(
+          sql`SELECT password_hash FROM users WHERE username = ${username}`,
+          ([row]) => /m=(\d+)/.exec(String(row?.["password_hash"]))?.[1]
+        )
+        const attempt = (password: string) =>
+          authority.authorize({ tenant: Authority.defaultTenant, username, password: Redacted.make(password) })
+        yield* Seed.apply(fixtures.seed)
+
+        const before = yield* cost
+        current = strong
+        yield* Effect.flip(attempt("wrong"))
+        const refused = yield* cost
+        const first = yield* count(attempt(password))
+        const accepted = yield* cost
+        const second = yield* count(attempt(password))
+        yield* sql`UPDATE users SET password_hash = ${yield* weak.hash(Redacted.make(password))}`
+        yield* Seed.apply(fixtures.seed)
+        const seeded = yield* cost
+
+        assert.deepStrictEqual([before, refused, accepted, seeded], ["8", "8", "16", "16"])
+        assert.deepStrictEqual([first, second], [2, 1])
+      }).pipe(Effect.provide(AuthorityServer.layerAuthority({ keys: fixtures.keys, passwords })))
+    }))
+})
