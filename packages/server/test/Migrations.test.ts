@@ -21,6 +21,8 @@ describe("Migrations", () => {
         "effect_sql_migrations",
         "installation",
         "keys",
+        "lockouts",
+        "rate_limits",
         "retired_tokens",
         "sessions",
         "users"
@@ -28,7 +30,9 @@ describe("Migrations", () => {
       assert.deepStrictEqual(ran.map((row) => ({ ...row })), [
         { migration_id: 1, name: "tables" },
         { migration_id: 2, name: "tenants" },
-        { migration_id: 3, name: "refusals" }
+        { migration_id: 3, name: "refusals" },
+        { migration_id: 4, name: "limits" },
+        { migration_id: 5, name: "lockout" }
       ])
     }).pipe(Effect.provide(memory)))
 

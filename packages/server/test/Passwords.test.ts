@@ -73,7 +73,7 @@ describe("Passwords", () => {
       const passwords = yield* Passwords.make({ threads: 2, queue: 6 })
       const hash = Option.some(yield* passwords.hash(right))
       const tryVerify = passwords.tryVerify(hash, right)
-      work.total = 0
+      Object.assign(work, { total: 0, now: 0 })
 
       const others = yield* Effect.replicateEffect(Effect.forkChild(tryVerify), 8)
       yield* Effect.yieldNow

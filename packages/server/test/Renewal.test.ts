@@ -180,7 +180,7 @@ describe("a refresh token that was replaced", () => {
       assertEquals(kept.session.refreshToken, second.session.refreshToken)
       assert.deepStrictEqual([reused.message, ended.message], [revoked.message, revoked.message])
     }).pipe(
-      Effect.provide(Passwords.layer),
+      Effect.provide(Passwords.layer()),
       Effect.provide(AuthorityServer.layerAuthority({ keys: fixtures.keys }))
     ))
 })

@@ -2,6 +2,7 @@ import { Authority, AuthorityServer, Passwords, Seed } from "@effect-tenovos/ser
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Headers from "effect/http/Headers"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import { SqlClient } from "effect/sql/SqlClient"
@@ -14,7 +15,7 @@ import { welch } from "./support/welch.ts"
 const { call, password, sample, signIn, token, username } = fixtures
 
 // `TENOVOS_LONG_RUN=1` takes 10,000 samples of each kind.
-const samples = process.env["TENOVOS_LONG_RUN"] === undefined ? 1_000 : 10_000
+const samples = process.env["TENOVOS_LONG_RUN"] === undefined ? 200 : 10_000
 
 describe("a refused sign-in", () => {
   it.effect("is answered with the same bytes and headers, after one hash, whatever the reason", () =>
@@ -27,7 +28,8 @@ describe("a refused sign-in", () => {
           yield* prepare
           let answer: unknown
           const hashes = yield* count(Effect.map(token(body), ({ headers, status, text }) => {
-            answer = { headers, status, text }
+            // The clock is moved in between.
+            answer = { headers: Headers.remove(headers, "date"), status, text }
           }))
           return { name, hashes, answer }
         })
@@ -47,15 +49,14 @@ describe("a refused sign-in", () => {
     Effect.gen(function*() {
       const t = yield* welch(yield* RefusedSignIns, token, { samples, seed: 4 })
 
-      console.log(`Welch's t over ${samples} samples each: ${JSON.stringify(t)}`)
-      for (const [pair, value] of Object.entries(t)) assert.isBelow(Math.abs(value), 4.5, pair)
-    }).pipe(
-      Effect.provide(fixtures.layer({ passwords: cheap, limits: { perUser: { limit: 1e9, window: "1 second" } } }))
-    ), 600_000)
+      console.log(`Welch's t over ${samples} samples each, and without the slowest twentieth: ${JSON.stringify(t)}`)
+      for (const [pair, values] of Object.entries(t)) {
+        for (const value of values) assert.isBelow(Math.abs(value), 4.5, pair)
+      }
+    }).pipe(Effect.provide(fixtures.layer({ passwords: cheap }))), 600_000)
 
   it.effect("orders no hash when it is too long to be one", () =>
     Effect.gen(function*() {
-      const padded = JSON.stringify({ username, password }).padEnd(64 * 1024 + 1)
       const tooLong = call("POST", "/v1/auth/token", { body: { username, password, more: "x".repeat(64 * 1024) } })
 
       const hashes = [
@@ -67,7 +68,6 @@ describe("a refused sign-in", () => {
       ]
 
       assert.strictEqual((yield* tooLong).status, 413)
-      assert.strictEqual(padded.length, 64 * 1024 + 1)
       assert.deepStrictEqual(hashes, [1, 0, 0, 0, 0])
     }).pipe(Effect.provide(fixtures.layer({ passwords: cheap }))))
 

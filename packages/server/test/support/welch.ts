@@ -3,9 +3,9 @@ import * as fc from "fast-check"
 import type { RefusedSignIn } from "./refused.ts"
 
 /**
- * How far apart the mean times of each two kinds are, in Welch's t. The kinds take turns in an order that the seed
- * makes, and the first tenth, in which the code is compiled, isn't counted. Of each kind's times the slowest twentieth
- * isn't either: that is the machine's doing, and hides what the code does.
+ * How far apart the mean times of each two kinds are, in Welch's t: over all times, and over all but each kind's slowest
+ * twentieth, in which the machine's doing hides the code's. The kinds take turns in an order that the seed makes, and a
+ * tenth more before the first that counts, in which the code is compiled.
  */
 export const welch = Effect.fnUntraced(function*<E, R>(
   kinds: ReadonlyArray<RefusedSignIn>,
@@ -24,19 +24,22 @@ export const welch = Effect.fnUntraced(function*<E, R>(
       if (round >= 0) times[index]?.values.push(performance.now() - start)
     }
   }
-  const moments = times.map(({ name, values }) => ({ name, ...momentsOf(values) }))
   return Object.fromEntries(
-    moments.flatMap((a, i) =>
-      moments.slice(i + 1).map((b) => [
+    times.flatMap((a, i) =>
+      times.slice(i + 1).map((b) => [
         `${a.name}/${b.name}`,
-        Number(((a.mean - b.mean) / Math.sqrt(a.variance / a.size + b.variance / b.size)).toFixed(2))
+        [1, 0.95].map((share) => Number(t(momentsOf(a.values, share), momentsOf(b.values, share)).toFixed(2)))
       ])
     )
   )
 })
 
-const momentsOf = (values: ReadonlyArray<number>) => {
-  const kept = values.toSorted((a, b) => a - b).slice(0, Math.floor(values.length * 0.95))
+const t = (a: Moments, b: Moments): number => (a.mean - b.mean) / Math.sqrt(a.variance / a.size + b.variance / b.size)
+
+type Moments = ReturnType<typeof momentsOf>
+
+const momentsOf = (values: ReadonlyArray<number>, share: number) => {
+  const kept = values.toSorted((a, b) => a - b).slice(0, Math.floor(values.length * share))
   const mean = kept.reduce((sum, value) => sum + value, 0) / kept.length
   const variance = kept.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (kept.length - 1)
   return { mean, variance, size: kept.length }
