@@ -284,6 +284,10 @@ export const make = Effect.fnUntraced(
       function*({ accessToken, refreshToken, tenant, username }) {
         const now = yield* currentMillis
         const token = Redacted.value(refreshToken)
+        // Before a signature is verified: whoever makes tokens up is to cost as little as they can.
+        if (!(yield* db.isRefreshToken(renewal.hash(token)))) {
+          return yield* new TenovosApi.Unauthorized({ message: "Invalid Refresh Token" })
+        }
         const claims = tokens.readAccess(keys.access, issuer, Redacted.value(accessToken))
         if (Option.isSome(claims)) {
           if (username !== undefined && username !== claims.value.username) {

@@ -181,3 +181,33 @@ describe("a hash of weaker parameters", () => {
       }).pipe(Effect.provide(AuthorityServer.layerAuthority({ keys: fixtures.keys, passwords })))
     }))
 })
+
+describe("a forged refresh token", () => {
+  it.live("costs under 0.2 ms, writes nothing, and is refused before any signature is looked at", () =>
+    Effect.gen(function*() {
+      const authority = yield* Authority.Authority
+      const sql = yield* SqlClient
+      yield* Seed.apply(fixtures.seed)
+      const tenant = Authority.defaultTenant
+      const { session } = yield* authority.authorize({ tenant, username, password: Redacted.make(password) })
+      const good = Redacted.value(session.refreshToken ?? Redacted.make(""))
+      const refreshToken = Redacted.make(good.replace(/[^.]*\.[^.]*$/, (part) => part.toLowerCase()))
+      const changes = Effect.map(sql`SELECT total_changes() AS n`, ([row]) => row?.["n"])
+
+      const before = yield* changes
+      let cost = Infinity
+      for (let round = 0; round < 20; round++) {
+        const { system, user } = process.cpuUsage()
+        for (let i = 0; i < 100; i++) {
+          const refused = yield* Effect.flip(authority.refresh({ ...session, tenant, refreshToken }))
+          assert.strictEqual(refused.message, "Invalid Refresh Token")
+        }
+        const spent = process.cpuUsage({ system, user })
+        cost = Math.min(cost, (spent.system + spent.user) / 100)
+      }
+
+      assert.notStrictEqual(Redacted.value(refreshToken), good)
+      assert.isBelow(cost, 200, "microseconds")
+      assert.deepStrictEqual(yield* changes, before)
+    }).pipe(Effect.provide(AuthorityServer.layerAuthority({ keys: fixtures.keys, passwords: cheap }))))
+})

@@ -247,6 +247,13 @@ export const make = (sql: SqlClient.SqlClient) => {
       readonly auth_time: number
       readonly expires_at: number
     }) => Effect.orDie(sql`INSERT INTO sessions ${sql.insert(row)}`),
+    // Looked up for every refresh, and all that most forged ones cost. It decides nothing.
+    isRefreshToken: (hash: string) =>
+      Effect.map(
+        Effect.orDie(sql`SELECT 1 FROM sessions WHERE refresh_token_hash = ${hash}
+          UNION ALL SELECT 1 FROM retired_tokens WHERE hash = ${hash}`),
+        (found) => found.length > 0
+      ),
     touchSession,
     sessionByRefreshToken,
     sessionToRotate,
