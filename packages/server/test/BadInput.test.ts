@@ -1,4 +1,4 @@
-import { AuthorityServer } from "@effect-tenovos/server"
+import { Authority, AuthorityServer } from "@effect-tenovos/server"
 import { assert, describe, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { mkdtempSync } from "node:fs"
@@ -9,7 +9,7 @@ import { gzipSync } from "node:zlib"
 import * as fixtures from "./fixtures/authority.ts"
 import { bytes, chunk, exchange, type RawRequest } from "./fixtures/rawHttp.ts"
 
-const { apiKey, password, username } = fixtures
+const { apiKey, password, tenant, username } = fixtures
 
 const host = "Host: localhost"
 const close = "Connection: close"
@@ -328,6 +328,8 @@ describe("bad input", () => {
     it.effect("and afterwards a normal sign-in works", () =>
       Effect.gen(function*() {
         const { origin } = yield* AuthorityServer.AuthorityServer
+        // Among the bad input were wrong passwords.
+        yield* (yield* Authority.Authority).unlock({ tenant, username })
 
         const answer = yield* exchange(origin, bytes({ headers: all, body: JSON.stringify({ username, password }) }))
 

@@ -1,4 +1,4 @@
-import type { Authority } from "@effect-tenovos/server"
+import { Authority } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type { HttpClient } from "effect/http/HttpClient"
@@ -61,6 +61,26 @@ describe("the strict profile", () => {
     safe: error(401, parameters),
     strict: error(401, "Missing required parameter PASSWORD")
   })
+
+  const user = { tenant: fixtures.tenant, username }
+
+  difference(
+    "tells a lock",
+    Effect.gen(function*() {
+      yield* Effect.replicateEffect(token({ username, password: "wrong" }), 5)
+      return yield* answer({ username, password })
+    }),
+    { safe: error(401, parameters), strict: error(401, "Password attempts exceeded") }
+  )
+
+  difference(
+    "tells who is disabled",
+    Effect.gen(function*() {
+      yield* (yield* Authority.Authority).setDisabled(user, true)
+      return yield* answer({ username, password })
+    }),
+    { safe: error(401, parameters), strict: error(401, "User is disabled.") }
+  )
 
   difference("misses a password that isn't there", answer({ username }), {
     safe: error(400, parameters),

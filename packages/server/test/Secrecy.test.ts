@@ -60,7 +60,8 @@ describe("secrets", () => {
             port: 0,
             database: join(directory, "authority.sqlite"),
             // What is kept for a retry is a secret too.
-            refreshAnswer: "replaces"
+            refreshAnswer: "replaces",
+            limits: { perUser: { limit: 5, window: "1 hour" } }
           }).pipe(
             Layer.provideMerge(Logger.layer([logger])),
             Layer.provideMerge(Layer.succeed(References.MinimumLogLevel, "Trace")),
@@ -80,6 +81,7 @@ describe("secrets", () => {
 
       assert.isAbove(seen.filter((line) => line.includes("/v1/auth/token")).length, 5)
       assert.isAbove(spans.length, 20)
+      assert.isAbove(seen.filter((line) => line.includes("status=429")).length, 1)
       assert.include(seen.join(""), "http.request.header.accesstoken")
       assert.include(files.join(""), username)
       for (const secret of [apiKey, password, ...tokens]) {
@@ -116,6 +118,11 @@ const live = async (endpointUrl: string): Promise<ReadonlyArray<string>> => {
   await send("DELETE", "/auth/token", { ...second, clientId: undefined }, tokens)
   await send("DELETE", "/auth/token", { ...second, password }, tokens)
   await send("POST", "/auth/token", second)
+  // Until the user is locked, and what was typed for a user has no more tries.
+  for (let i = 0; i < 9; i++) {
+    await send("POST", "/auth/token", { username, password: `${password}x` })
+    await send("POST", "/auth/token", { username: password, password: apiKey })
+  }
   return [first, second].flatMap(({ session }) =>
     [session.accessToken, session.authorization, session.refreshToken].flatMap((token: string) => [
       token,
