@@ -167,7 +167,7 @@ describe("a hash of weaker parameters", () => {
 
         const before = yield* cost
         current = strong
-        yield* Effect.flip(attempt("wrong"))
+        yield* Effect.exit(attempt("wrong"))
         const refused = yield* cost
         const first = yield* count(attempt(password))
         const accepted = yield* cost
