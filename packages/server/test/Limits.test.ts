@@ -1,7 +1,9 @@
 import { AuthorityServer, Limits, Migrations, Seed, Sqlite } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Redacted from "effect/Redacted"
@@ -19,6 +21,8 @@ const { call, expire, password, refresh, sample, signIn, token, username } = fix
 
 const layer = (limits?: Limits.Options) =>
   fixtures.layer({ passwords: cheap, ...(limits === undefined ? {} : { limits }) })
+
+const memory = Layer.provideMerge(Migrations.layer, Sqlite.layer({ filename: ":memory:" }))
 
 const tooMany = { message: "Too Many Requests" }
 
@@ -93,8 +97,28 @@ describe("the limit of an API key", () => {
       assert.deepStrictEqual(late.filter((n) => n === 1), [])
     }).pipe(Effect.provide(Layer.provideMerge(
       Limits.layer({ perApiKey: { limit: 10_000, window: "1 hour" } }),
-      Layer.provideMerge(Migrations.layer, Sqlite.layer({ filename: ":memory:" }))
+      memory
     ))))
+
+  it.effect("takes one share for many who come while the database is busy", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient
+      const limits = yield* Limits.Limits
+      const free = yield* Deferred.make<void>()
+      const busy = yield* Effect.forkChild(sql.withTransaction(Deferred.await(free)))
+      yield* Effect.yieldNow
+      const requests = yield* Effect.forkChild(
+        Effect.replicateEffect(limits.request(Redacted.make("key")), 90, { concurrency: "unbounded" })
+      )
+      yield* Effect.yieldNow
+
+      yield* Deferred.succeed(free, undefined)
+      yield* Fiber.join(busy)
+      yield* Fiber.join(requests)
+
+      const [row] = yield* sql`SELECT tokens FROM rate_limits`
+      assert.strictEqual(row?.["tokens"], 9_900)
+    }).pipe(Effect.provide(Layer.provideMerge(Limits.layer(), memory))))
 
   it.effect("is one for all who share a database, and outlives them", () =>
     Effect.gen(function*() {
@@ -323,8 +347,7 @@ describe("the store of rate limits", () => {
               } else assertNear(yield* ours.fixedWindow(step), yield* model.fixedWindow(step))
             }
           }).pipe(
-            Effect.provide(Layer.provideMerge(Migrations.layer, Sqlite.layer({ filename: ":memory:" }))),
-            Effect.provide(TestClock.layer()),
+            Effect.provide([memory, TestClock.layer()]),
             Effect.runPromise
           )
       ),
@@ -352,5 +375,5 @@ describe("the store of rate limits", () => {
       const [row] = yield* sql`SELECT count(*) AS n FROM rate_limits`
 
       assert.isBelow(Number(row?.["n"]), 200)
-    }).pipe(Effect.provide(Layer.provideMerge(Migrations.layer, Sqlite.layer({ filename: ":memory:" })))))
+    }).pipe(Effect.provide(memory)))
 })
