@@ -1,4 +1,4 @@
-import { Authority, Keys, Migrations, Passwords } from "@effect-tenovos/server"
+import { Authority, Keys, Limits, Migrations, Passwords } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -68,7 +68,8 @@ const anyPassword = Layer.succeed(
   Passwords.Passwords.of({
     hash: () => Effect.succeed("none"),
     verify: () => Effect.succeed(true),
-    tryVerify: () => Effect.succeedSome(true)
+    tryVerify: () => Effect.succeedSome(true),
+    isWeaker: () => false
   })
 )
 
@@ -225,14 +226,14 @@ export const races = <E>(name: string, database: Layer.Layer<SqlClient, E>): voi
     const authority = yield* Authority.make()
     yield* authority.addUser(credentials)
   })).pipe(
-    Layer.provideMerge([anyPassword, smallKeys]),
+    Layer.provideMerge([anyPassword, smallKeys, Limits.layer()]),
     Layer.provideMerge(Layer.provideMerge(Migrations.layer, database))
   )
 
   const explained = (runs: number, inTurns: boolean, programs: fc.Arbitrary<Program>) =>
     Effect.gen(function*() {
       const sql = yield* SqlClient
-      const context = yield* Effect.context<SqlClient | Keys.Keys | Passwords.Passwords>()
+      const context = yield* Effect.context<SqlClient | Keys.Keys | Limits.Limits | Passwords.Passwords>()
       const { seed, numRuns } = parameters(runs)
       if (long) console.log(`${numRuns} races on ${name} with the seed ${seed}`)
 
