@@ -17,6 +17,8 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { randomBytes, randomUUID } from "node:crypto"
+import { Audit } from "./Audit.ts"
+import * as decisions from "./internal/decisions.ts"
 import * as jose from "./internal/jose.ts"
 import { maxPassword, maxUsername } from "./internal/limits.ts"
 import * as renewal from "./internal/renewal.ts"
@@ -166,11 +168,14 @@ export class Authority extends Context.Service<Authority, {
 export const make = Effect.fnUntraced(
   function*(
     options?: Options
-  ): Effect.fn.Return<Authority["Service"], never, SqlClient.SqlClient | Keys | Limits | Passwords> {
+  ): Effect.fn.Return<Authority["Service"], never, SqlClient.SqlClient | Keys | Audit | Limits | Passwords> {
     const keys = yield* Keys
     const limits = yield* Limits
     const passwords = yield* Passwords
-    const db = rows.make(yield* SqlClient.SqlClient)
+    const audit = yield* Audit
+    const sql = yield* SqlClient.SqlClient
+    const db = rows.make(sql)
+    const { accept, refuse } = decisions.make(audit, sql)
     const refreshTokenLife = Duration.toMillis(options?.refreshTokenLife ?? Duration.days(30))
     const accessTokenLife = Math.max(1, Math.round(Duration.toSeconds(options?.accessTokenLife ?? Duration.hours(1))))
     const { clientId, userPoolId } = yield* installation(db, options?.region ?? "us-east-1")
@@ -180,6 +185,20 @@ export const make = Effect.fnUntraced(
     const refreshAnswer = options?.refreshAnswer ?? "repeats"
     const refreshTokens = renewal.make({
       db,
+      accept: (tenant, statement) =>
+        accept(
+          Effect.flatMap(statement, (found) =>
+            Effect.transposeOption(Option.map(found, (session) =>
+              Effect.map(db.userBySub(session.user_sub), (user) => ({ ...session, user }))))),
+          // Who is gone or disabled by now is refused below.
+          Option.flatMap(({ id, user }) =>
+            Option.map(
+              Option.filter(user, ({ disabled }) =>
+                disabled === 0),
+              (user) => ({ event: "refresh", tenant, session: id, ...namesOf(user) })
+            )
+          )
+        ),
       keys,
       issuer,
       clientId,
@@ -207,7 +226,10 @@ export const make = Effect.fnUntraced(
           exp: iat + accessTokenLife
         })
         const [authorization, accessToken] = yield* Effect.all(
-          [jose.sign(keys.id, claims.id), jose.sign(keys.access, claims.access)],
+          [
+            Effect.flatMap(keys.signing("id"), (key) => jose.sign(key, claims.id)),
+            Effect.flatMap(keys.signing("access"), (key) => jose.sign(key, claims.access))
+          ],
           { concurrency: "unbounded" }
         )
         return yield* answer({
@@ -228,30 +250,40 @@ export const make = Effect.fnUntraced(
     const authorize: Authority["Service"]["authorize"] = Effect.fn("Authority.authorize")(
       function*({ address = "", password, tenant, username }) {
         const secret = Redacted.value(password)
+        const refused = (reason: string, message: string, user?: User) =>
+          refuse(message, {
+            event: "sign-in",
+            reason,
+            tenant,
+            givenName: username,
+            ...(user === undefined ? {} : namesOf(user))
+          })
         if (secret === "" && profile === "strict") {
-          return yield* new TenovosApi.Unauthorized({ message: "Missing required parameter PASSWORD" })
+          return yield* refused("empty password", "Missing required parameter PASSWORD")
         }
         // Refused before hashing: a hash of megabytes would be work that anybody can order.
-        if (username.length > maxUsername) return yield* new TenovosApi.Unauthorized({ message: text.unknownUser })
-        if (Buffer.byteLength(secret) > maxPassword) {
-          return yield* new TenovosApi.Unauthorized({ message: text.wrongPassword })
-        }
+        if (username.length > maxUsername) return yield* refused("too long", text.unknownUser)
+        if (Buffer.byteLength(secret) > maxPassword) return yield* refused("too long", text.wrongPassword)
         const caller = { tenant, username, address }
-        yield* limits.signIn(caller)
+        const limited = (reason: string) =>
+          audit.note({ event: "limit", outcome: "refused", reason, tenant, givenName: username })
+        yield* Effect.tapError(limits.signIn(caller), () => limited("sign-ins"))
         const user = yield* db.candidate(caller)
         const matches = yield* passwords.tryVerify(Option.map(user, (user) => user.passwordHash), password)
-        if (Option.isNone(matches)) return yield* new LimitExceeded({ retryAfter: Duration.seconds(1) })
+        if (Option.isNone(matches)) {
+          yield* limited("passwords at once")
+          return yield* new LimitExceeded({ retryAfter: Duration.seconds(1) })
+        }
         // Whoever may not sign in goes the same way, so neither the answer nor its time tells why.
         const isDisabled = Option.exists(user, ({ disabled }) => disabled !== 0)
         const verdict = yield* limits.judge(caller, {
           sub: Option.map(user, ({ sub }) => sub),
           isRight: matches.value && !isDisabled && secret !== ""
         })
-        if (Option.isNone(user)) return yield* new TenovosApi.Unauthorized({ message: text.unknownUser })
-        if (verdict !== "allowed") {
-          const message = verdict === "locked" ? text.locked : isDisabled ? text.disabled : text.wrongPassword
-          return yield* new TenovosApi.Unauthorized({ message })
-        }
+        if (Option.isNone(user)) return yield* refused("unknown user", text.unknownUser)
+        if (verdict === "locked") return yield* refused("locked", text.locked, user.value)
+        if (isDisabled) return yield* refused("disabled", text.disabled, user.value)
+        if (verdict === "refused") return yield* refused("wrong password", text.wrongPassword, user.value)
         if (passwords.isWeaker(user.value.passwordHash)) {
           const to = yield* passwords.hash(password)
           yield* db.replacePassword({ sub: user.value.sub, from: user.value.passwordHash, to })
@@ -267,15 +299,18 @@ export const make = Effect.fnUntraced(
           iat: authTime,
           exp: Math.floor(expiresAt / 1000)
         })
-        yield* db.insertSession({
-          id: session.id,
-          tenant,
-          user_sub: user.value.sub,
-          client_id: clientId,
-          refresh_token_hash: renewal.hash(refreshToken),
-          auth_time: authTime,
-          expires_at: expiresAt
-        })
+        yield* accept(
+          db.insertSession({
+            id: session.id,
+            tenant,
+            user_sub: user.value.sub,
+            client_id: clientId,
+            refresh_token_hash: renewal.hash(refreshToken),
+            auth_time: authTime,
+            expires_at: expiresAt
+          }),
+          () => Option.some({ event: "sign-in", tenant, session: session.id, ...namesOf(user.value) })
+        )
         return yield* issue(session, user.value, now, refreshToken)
       }
     )
@@ -284,22 +319,25 @@ export const make = Effect.fnUntraced(
       function*({ accessToken, refreshToken, tenant, username }) {
         const now = yield* currentMillis
         const token = Redacted.value(refreshToken)
+        const refused = (reason: string, session?: string) =>
+          refuse(reason, { event: "refresh", reason, tenant, session })
         // Before a signature is verified: whoever makes tokens up is to cost as little as they can.
         if (!(yield* db.isRefreshToken(renewal.hash(token)))) {
-          return yield* new TenovosApi.Unauthorized({ message: "Invalid Refresh Token" })
+          return yield* refused("Invalid Refresh Token")
         }
-        const claims = tokens.readAccess(keys.access, issuer, Redacted.value(accessToken))
+        const claims = yield* tokens.readAccess(keys.recall, issuer, Redacted.value(accessToken))
+        const named = Option.getOrUndefined(claims)?.origin_jti
         if (Option.isSome(claims)) {
           if (username !== undefined && username !== claims.value.username) {
-            return yield* new TenovosApi.Unauthorized({ message: "Invalid Authentication Parameters" })
+            return yield* refused("Invalid Authentication Parameters", named)
           }
           const renewed = yield* refreshTokens.renew({ tenant, id: claims.value.origin_jti, token, now })
           if (Option.isSome(renewed)) {
             const { refreshToken, session } = renewed.value
-            const user = yield* db.userBySub(session.user_sub)
+            const { user } = session
             // Deleted just now, and the session with them.
-            if (Option.isNone(user)) return yield* new TenovosApi.Unauthorized({ message: "Invalid Refresh Token" })
-            if (user.value.disabled !== 0) return yield* new TenovosApi.Unauthorized({ message: "User is disabled." })
+            if (Option.isNone(user)) return yield* refused("Invalid Refresh Token", named)
+            if (user.value.disabled !== 0) return yield* refused("User is disabled.", named)
             return yield* issue(
               { id: session.id, authTime: session.auth_time },
               user.value,
@@ -308,7 +346,7 @@ export const make = Effect.fnUntraced(
             )
           }
         }
-        return yield* new TenovosApi.Unauthorized({ message: yield* refreshTokens.refuse({ tenant, token, now }) })
+        return yield* refused(yield* refreshTokens.refuse({ tenant, token, now }), named)
       }
     )
 
@@ -319,21 +357,28 @@ export const make = Effect.fnUntraced(
         now: number
       ) {
         const id = token.origin_jti
-        if (profile === "safe") return yield* db.revokeSession({ tenant, id, now })
+        const tell = (hasEnded: boolean) =>
+          hasEnded ? Option.some({ event: "expire" as const, tenant, session: id }) : Option.none()
+        if (profile === "safe") return yield* accept(db.revokeSession({ tenant, id, now }), tell)
         yield* db.forgetDenied(now)
-        return yield* db.denyPair({ tenant, id, eventId: token.event_id, expiresAt: token.exp * 1000 })
+        return yield* accept(db.denyPair({ tenant, id, eventId: token.event_id, expiresAt: token.exp * 1000 }), tell)
       }
     )
 
     const expire: Authority["Service"]["expire"] = Effect.fn("Authority.expire")(
       function*({ accessToken, tenant, username }) {
         const now = yield* currentMillis
-        const claims = tokens.readAccess(keys.access, issuer, Redacted.value(accessToken))
+        const claims = yield* tokens.readAccess(keys.find, issuer, Redacted.value(accessToken))
         const hasEnded = Option.isSome(claims) && claims.value.exp * 1000 > now &&
           (username === undefined || username === claims.value.username) &&
           (yield* end(tenant, claims.value, now))
         if (!hasEnded) {
-          return yield* new TenovosApi.Unauthorized({ message: "Failed to Expire Session and Logout 1" })
+          const reason = Option.match(claims, {
+            onNone: () => "invalid token",
+            onSome: ({ exp }) => exp * 1000 > now ? "ended session" : "expired token"
+          })
+          const session = Option.getOrUndefined(claims)?.origin_jti
+          return yield* refuse("Failed to Expire Session and Logout 1", { event: "expire", reason, tenant, session })
         }
       }
     )
@@ -341,8 +386,8 @@ export const make = Effect.fnUntraced(
     const verify: Authority["Service"]["verify"] = Effect.fn("Authority.verify")(
       function*({ accessToken, idToken, tenant }) {
         const now = yield* currentMillis
-        const access = tokens.readAccess(keys.access, issuer, Redacted.value(accessToken))
-        const id = tokens.readId(keys.id, issuer, Redacted.value(idToken))
+        const access = yield* tokens.readAccess(keys.find, issuer, Redacted.value(accessToken))
+        const id = yield* tokens.readId(keys.find, issuer, Redacted.value(idToken))
         if (Option.isNone(access) || Option.isNone(id)) return Option.none()
         const isCurrent = access.value.exp * 1000 > now && id.value.exp * 1000 > now
         const { event_id: eventId, origin_jti } = access.value
@@ -387,23 +432,33 @@ export const make = Effect.fnUntraced(
     )
 
     const setDisabled: Authority["Service"]["setDisabled"] = Effect.fn("Authority.setDisabled")(
-      (user, isDisabled) => db.setDisabled({ ...user, disabled: isDisabled ? 1 : 0 })
+      (user, isDisabled) =>
+        accept(
+          db.setDisabled({ ...user, disabled: isDisabled ? 1 : 0 }),
+          (isKnown) => isKnown ? Option.some(lockOf(user, isDisabled ? "disabled" : "enabled")) : Option.none()
+        )
     )
 
     const ifUser = (
       user: { readonly tenant: string; readonly username: string },
+      reason: "locked" | "unlocked",
       act: (sub: string) => Effect.Effect<void>
     ) =>
-      Effect.flatMap(
-        db.userByName(user),
-        Option.match({ onNone: () => Effect.succeed(false), onSome: ({ sub }) => Effect.as(act(sub), true) })
-      )
+      accept(
+        Effect.flatMap(
+          db.userByName(user),
+          (found) => Effect.transposeOption(Option.map(found, ({ sub }) => Effect.as(act(sub), sub)))
+        ),
+        Option.map((subject) => ({ ...lockOf(user, reason), subject }))
+      ).pipe(Effect.map(Option.isSome))
 
     const lock: Authority["Service"]["lock"] = Effect.fn("Authority.lock")(
-      (user, duration) => ifUser(user, (sub) => limits.lock(sub, duration))
+      (user, duration) => ifUser(user, "locked", (sub) => limits.lock(sub, duration))
     )
 
-    const unlock: Authority["Service"]["unlock"] = Effect.fn("Authority.unlock")((user) => ifUser(user, limits.unlock))
+    const unlock: Authority["Service"]["unlock"] = Effect.fn("Authority.unlock")(
+      (user) => ifUser(user, "unlocked", limits.unlock)
+    )
 
     const count = Effect.withSpan(db.count, "Authority.count")
 
@@ -440,11 +495,18 @@ export const make = Effect.fnUntraced(
 const answer = (encoded: typeof TenovosApi.Authentication.Encoded) =>
   Effect.orDie(Schema.decodeEffect(TenovosApi.Authentication)(encoded))
 
-const refused = "Invalid Authentication Parameters"
+const lockOf = (
+  user: { readonly tenant: string; readonly username: string },
+  reason: string
+) => ({ ...user, event: "lock", reason } as const)
+
+const namesOf = ({ sub, username }: User) => ({ subject: sub, username })
+
+const wrong = "Invalid Authentication Parameters"
 
 /** Cognito's own texts tell who exists. */
 const texts = {
-  safe: { unknownUser: refused, wrongPassword: refused, locked: refused, disabled: refused },
+  safe: { unknownUser: wrong, wrongPassword: wrong, locked: wrong, disabled: wrong },
   strict: {
     unknownUser: "User does not exist.",
     wrongPassword: "Incorrect username or password.",
@@ -472,7 +534,7 @@ const randomText = (length: number, alphabet: string): string =>
  */
 export const layer = (
   options?: Options
-): Layer.Layer<Authority, never, SqlClient.SqlClient | Keys | Limits | Passwords> =>
+): Layer.Layer<Authority, never, SqlClient.SqlClient | Keys | Audit | Limits | Passwords> =>
   Layer.effect(Authority, make(options))
 
 /** Whole milliseconds, as the database keeps them. A test clock may stand between two. */

@@ -23,6 +23,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { SqlClient } from "effect/sql/SqlClient"
 import * as Struct from "effect/Struct"
+import { Audit } from "./Audit.ts"
 import { Authority } from "./Authority.ts"
 import * as basicHeader from "./internal/basicHeader.ts"
 import { readJson } from "./internal/body.ts"
@@ -97,12 +98,20 @@ export const BasicAuthentication: Context.Reference<"required" | "accepted" | "i
 
 const layerApiKeyAuth = Layer.effect(
   TenovosApi.ApiKeyAuth,
-  Effect.map(Effect.all([Authority, Limits]), ([authority, limits]) =>
+  Effect.map(Effect.all([Authority, Audit, Limits]), ([authority, audit, limits]) =>
     TenovosApi.ApiKeyAuth.of({
       ApiKeyAuth: Effect.fnUntraced(function*(httpEffect, { credential }) {
         const tenant = yield* authority.tenantOf(credential)
-        if (Option.isNone(tenant)) return yield* new TenovosApi.Forbidden({ message: "Forbidden" })
-        yield* Effect.orDie(limits.request(credential))
+        if (Option.isNone(tenant)) {
+          yield* audit.note({ event: "api-key", outcome: "refused", reason: "unknown key" })
+          return yield* new TenovosApi.Forbidden({ message: "Forbidden" })
+        }
+        yield* limits.request(credential).pipe(
+          Effect.tapError(() =>
+            audit.note({ event: "limit", outcome: "refused", reason: "requests", tenant: tenant.value })
+          ),
+          Effect.orDie
+        )
         return yield* Effect.provideService(httpEffect, CurrentTenant, tenant.value)
       })
     }))
@@ -235,7 +244,11 @@ const layerBeside = HttpRouter.use(Effect.fnUntraced(function*(router) {
       onSuccess: () => HttpServerResponse.jsonUnsafe({ status: "ok" })
     })
   )
-  yield* router.add("GET", "/.well-known/jwks.json", HttpServerResponse.jsonUnsafe(toJwks(keys)))
+  yield* router.add(
+    "GET",
+    "/.well-known/jwks.json",
+    Effect.map(keys.published, (keys) => HttpServerResponse.jsonUnsafe(toJwks(keys)))
+  )
   yield* router.add(
     "GET",
     "/openapi.json",
@@ -257,7 +270,7 @@ export const makeWith = (
 ): Effect.Effect<
   Effect.Effect<HttpServerResponse.HttpServerResponse, never, HttpServerRequest | Scope.Scope>,
   never,
-  Authority | Keys | Limits | SqlClient | Scope.Scope
+  Authority | Keys | Audit | Limits | SqlClient | Scope.Scope
 > =>
   Effect.flatMap(Authority, (authority) =>
     Layer.merge(layerRoutes, routes).pipe(

@@ -19,12 +19,14 @@ import type * as Scope from "effect/Scope"
 import type { MigrationError } from "effect/sql/Migrator"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
+import * as Audit from "./Audit.ts"
 import * as Authority from "./Authority.ts"
 import * as AuthorityApi from "./AuthorityApi.ts"
 import * as Control from "./Control.ts"
 import * as nodeServer from "./internal/nodeServer.ts"
 import * as Keys from "./Keys.ts"
 import * as Limits from "./Limits.ts"
+import * as MasterKey from "./MasterKey.ts"
 import * as Migrations from "./Migrations.ts"
 import * as Passwords from "./Passwords.ts"
 import * as Sqlite from "./Sqlite.ts"
@@ -33,7 +35,7 @@ import * as Sqlite from "./Sqlite.ts"
  * @category options
  * @since 0.1.0
  */
-export interface Options extends Authority.Options {
+export interface Options extends Authority.Options, Keys.Options, MasterKey.Options, Audit.Options {
   /** The SQLite file, or `:memory:`, the default. */
   readonly database?: string | undefined
   /** The base URL that every answer announces. Defaults to the server's own, or `http://localhost/v1` in memory. */
@@ -43,11 +45,6 @@ export interface Options extends Authority.Options {
    * Defaults to `ignored`.
    */
   readonly basicAuthentication?: "required" | "accepted" | "ignored" | undefined
-  /**
-   * Keys to use instead of those in the database, from `Keys.generate`. For tests that start many authorities, since
-   * making keys takes longest. Defaults to the database's.
-   */
-  readonly keys?: Keys.Keys["Service"] | undefined
   /** What one API key, user or address may ask in a time. Defaults to what no program reaches by accident. */
   readonly limits?: Limits.Options | undefined
   /**
@@ -84,6 +81,14 @@ export class AuthorityServer extends Context.Service<AuthorityServer, {
 }>()("@effect-tenovos/server/AuthorityServer") {}
 
 /**
+ * Why a database can't be opened.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type OpeningError = SqlError | MigrationError | MasterKey.MalformedMasterKey | Keys.UnreadableKeys
+
+/**
  * The authority on its SQLite database, without HTTP.
  *
  * @category layers
@@ -91,9 +96,10 @@ export class AuthorityServer extends Context.Service<AuthorityServer, {
  */
 export const layerAuthority = (
   options?: Options
-): Layer.Layer<Authority.Authority | Keys.Keys | Limits.Limits | SqlClient, SqlError | MigrationError> =>
+): Layer.Layer<Authority.Authority | Keys.Keys | Audit.Audit | Limits.Limits | SqlClient, OpeningError> =>
   Authority.layer(options).pipe(
-    Layer.provideMerge(options?.keys === undefined ? Keys.layer : Layer.succeed(Keys.Keys, options.keys)),
+    Layer.provideMerge(Keys.layer(options)),
+    Layer.provideMerge(Audit.layer(options)),
     Layer.provide(
       options?.passwords === undefined
         ? Passwords.layer()
@@ -101,7 +107,9 @@ export const layerAuthority = (
     ),
     Layer.provideMerge(Limits.layer(options?.limits)),
     Layer.provide(Migrations.layer),
-    Layer.provideMerge(Sqlite.layer({ filename: options?.database ?? ":memory:" }))
+    Layer.provideMerge(Sqlite.layer({ filename: options?.database ?? ":memory:" })),
+    // Read first, so that a malformed one touches no database.
+    Layer.provide(MasterKey.layer(options))
   )
 
 /**
@@ -115,8 +123,8 @@ export const layerAuthority = (
 export const layerNode = (
   options?: NodeOptions
 ): Layer.Layer<
-  AuthorityServer | Authority.Authority,
-  SqlError | MigrationError | ServeError | Control.NotLoopback
+  AuthorityServer | Authority.Authority | Keys.Keys | Audit.Audit,
+  OpeningError | ServeError | Control.NotLoopback
 > => {
   const host = options?.host ?? "127.0.0.1"
   const isDev = options?.dev === true
@@ -169,7 +177,7 @@ const redactedHeaders = ["authorization", "cookie", "set-cookie", "x-api-key", "
  */
 export const layerHttpClient = (
   options?: Options
-): Layer.Layer<HttpClient.HttpClient | Authority.Authority, SqlError | MigrationError> =>
+): Layer.Layer<HttpClient.HttpClient | Authority.Authority | Keys.Keys | Audit.Audit, OpeningError> =>
   Layer.effect(
     HttpClient.HttpClient,
     Effect.gen(function*() {
@@ -186,7 +194,9 @@ export const layerHttpClient = (
     }).pipe(
       // Routes keep the context that they are made in, and a clock in it would win over the caller's.
       Effect.updateContext((
-        context: Context.Context<Authority.Authority | Keys.Keys | Limits.Limits | SqlClient | Scope.Scope>
+        context: Context.Context<
+          Authority.Authority | Keys.Keys | Audit.Audit | Limits.Limits | SqlClient | Scope.Scope
+        >
       ) => Context.omit(Clock.Clock)(context))
     )
   ).pipe(Layer.provideMerge(layerAuthority(options)))

@@ -13,6 +13,8 @@ import * as Migrator from "effect/sql/Migrator"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import * as SqlSchema from "effect/sql/SqlSchema"
+import * as auditTable from "./internal/auditTable.ts"
+import * as keysTable from "./internal/keysTable.ts"
 
 const tables = Effect.gen(function*() {
   const sql = yield* SqlClient.SqlClient
@@ -140,7 +142,9 @@ const migrations = {
   "0002_tenants": tenants,
   "0003_refusals": refusals,
   "0004_limits": limits,
-  "0005_lockout": lockout
+  "0005_lockout": lockout,
+  "0006_keys": keysTable.migration,
+  "0007_audit": auditTable.migration
 }
 
 /**

@@ -1,4 +1,14 @@
-import { Authority, AuthorityServer, Keys, Limits, Migrations, Passwords, Seed, Sqlite } from "@effect-tenovos/server"
+import {
+  Audit,
+  Authority,
+  AuthorityServer,
+  Keys,
+  Limits,
+  Migrations,
+  Passwords,
+  Seed,
+  Sqlite
+} from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -156,6 +166,52 @@ describe("the life of tokens", () => {
     }).pipe(Effect.provide(fixtures.layer({ accessTokenLife: "3 seconds", refreshTokenLife: "1 minute" }))))
 })
 
+describe("tokens of rotated keys", () => {
+  const rotate = Keys.Keys.use((keys) => keys.rotate({ immediately: true }))
+
+  it.effect("are accepted until they end, and jose finds the key of each in the JWKS", () =>
+    Effect.gen(function*() {
+      const before = yield* signIn
+      yield* TestClock.adjust("59 minutes")
+      const last = yield* signIn
+      yield* rotate
+      const after = yield* refresh(last)
+
+      const kids = yield* Effect.forEach(
+        [last.session.accessToken, last.session.authorization, after.session.accessToken, after.session.authorization],
+        (jwt) => Effect.map(verify(jwt), ({ protectedHeader }) => protectedHeader.kid)
+      )
+      assert.strictEqual(new Set(kids).size, 4)
+      assert.deepStrictEqual(yield* Effect.forEach([before, last, after], statusOf), [200, 200, 200])
+      yield* TestClock.adjust("59 minutes")
+      assert.deepStrictEqual(yield* Effect.forEach([before, last, after], statusOf), [401, 200, 200])
+      assert.strictEqual((yield* fixtures.expire(last)).status, 200)
+      yield* TestClock.adjust("1 minute")
+      assert.notIncludeMembers((yield* fixtures.jwks).keys.map(({ kid }) => kid), kids.slice(0, 2))
+    }).pipe(Effect.provide(fixtures.layer())))
+
+  it.effect("still renew a session whose last access token is long past, and whose key has retired", () =>
+    Effect.gen(function*() {
+      const first = yield* signIn
+      yield* rotate
+      yield* TestClock.adjust("15 days")
+      yield* rotate
+      yield* TestClock.adjust("14 days")
+
+      const renewed = yield* refresh(first)
+
+      assert.strictEqual(yield* statusOf(renewed), 200)
+      assert.strictEqual(renewed.session.refreshToken, first.session.refreshToken)
+      const encrypted = yield* signIn
+      const { publicKey } = fixtures.keys.refresh
+      const current = yield* Keys.Keys.use((keys) => keys.signing("refresh"))
+      assert.isFalse(current.publicKey.equals(publicKey))
+      yield* Effect.promise(() => jose.compactDecrypt(encrypted.session.refreshToken, current.privateKey))
+    }).pipe(Effect.provide(fixtures.layer())))
+
+  const statusOf = (answer: fixtures.Issued) => Effect.map(sample(answer), ({ status }) => status)
+})
+
 describe("Authority", () => {
   const Live = Layer.effectDiscard(Seed.apply(fixtures.seed)).pipe(
     Layer.provideMerge(AuthorityServer.layerAuthority({ keys: fixtures.keys }))
@@ -238,7 +294,8 @@ describe("Authority", () => {
         Authority.layer().pipe(
           Layer.provide(Layer.succeed(Passwords.Passwords, counted)),
           Layer.provide(Limits.layer()),
-          Layer.provide(Layer.succeed(Keys.Keys, fixtures.keys)),
+          Layer.provide(Keys.layer({ keys: fixtures.keys })),
+          Layer.provide(Audit.layer()),
           Layer.provide(Migrations.layer),
           Layer.provide(Sqlite.layer({ filename: ":memory:" }))
         )

@@ -1,7 +1,9 @@
-import { Migrations, Sqlite } from "@effect-tenovos/server"
+import { Audit, Keys, Migrations, Sqlite } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { SqlClient } from "effect/sql/SqlClient"
+import { keys } from "./fixtures/authority.ts"
 
 const memory = Sqlite.layer({ filename: ":memory:" })
 
@@ -17,6 +19,7 @@ describe("Migrations", () => {
       const ran = yield* sql`SELECT migration_id, name FROM effect_sql_migrations`
       assert.deepStrictEqual(tables.map(({ name }) => name), [
         "api_keys",
+        "audit",
         "denied_tokens",
         "effect_sql_migrations",
         "installation",
@@ -32,7 +35,9 @@ describe("Migrations", () => {
         { migration_id: 2, name: "tenants" },
         { migration_id: 3, name: "refusals" },
         { migration_id: 4, name: "limits" },
-        { migration_id: 5, name: "lockout" }
+        { migration_id: 5, name: "lockout" },
+        { migration_id: 6, name: "keys" },
+        { migration_id: 7, name: "audit" }
       ])
     }).pipe(Effect.provide(memory)))
 
@@ -87,6 +92,36 @@ describe("Migrations", () => {
       yield* sql`INSERT INTO users ${sql.insert(other)}`
       const error = yield* Effect.flip(sql`INSERT INTO users ${sql.insert({ ...other, sub: "4" })}`)
       assert.strictEqual(error.reason._tag, "UniqueViolation")
+    }).pipe(Effect.provide(memory)))
+
+  it.effect("takes over the keys of version 1, as the first generation", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient
+      for (const statement of version1) yield* sql.unsafe(statement)
+      for (const name of ["id", "access", "refresh"] as const) {
+        const { kid, privateKey } = keys[name]
+        const private_key = privateKey.export({ type: "pkcs8", format: "pem" }).toString()
+        yield* sql`INSERT INTO keys ${sql.insert({ name, kid, private_key, created_at: 15 })}`
+      }
+
+      yield* Migrations.run
+
+      const rows = yield* sql`SELECT kind, kid, generation, use_from, retire_at FROM keys ORDER BY kind DESC`
+      assert.deepStrictEqual(
+        rows,
+        (["refresh", "id", "access"] as const).map((kind) => ({
+          kind,
+          kid: keys[kind].kid,
+          generation: 1,
+          use_from: 15,
+          retire_at: null
+        }))
+      )
+      const access = yield* Effect.provide(
+        Keys.Keys.use((keys) => keys.signing("access")),
+        Keys.layer().pipe(Layer.provide(Audit.layer()))
+      )
+      assert.isTrue(access.publicKey.equals(keys.access.publicKey))
     }).pipe(Effect.provide(memory)))
 
   it.effect("refuses a database of a later release with a sentence, and leaves it as it is", () =>

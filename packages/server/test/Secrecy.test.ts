@@ -1,4 +1,4 @@
-import { Authority, AuthorityServer, Seed } from "@effect-tenovos/server"
+import { Audit, Authority, AuthorityServer, Keys, Seed } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -18,6 +18,7 @@ import { keys } from "./fixtures/authority.ts"
 const apiKey = "canary-api-key-5d1c"
 const username = "ada"
 const password = "canary-password-9f2e"
+const masterKey = "canary+master+key+7c41ABCDEFGHIJKLMNOPQRSTU="
 
 describe("secrets", () => {
   it.effect("are in no log line, at any level, in no span, and not in the database", () =>
@@ -40,6 +41,7 @@ describe("secrets", () => {
         }
       })
       const spans: Array<Tracer.NativeSpan> = []
+      const rows: Array<Audit.Entry> = []
 
       const tokens = yield* Effect.gen(function*() {
         yield* Seed.apply({
@@ -52,7 +54,10 @@ describe("secrets", () => {
           password: Redacted.make(password)
         })
         const { endpointUrl } = yield* AuthorityServer.AuthorityServer
-        return yield* Effect.promise(() => live(endpointUrl))
+        const tokens = yield* Effect.promise(() => live(endpointUrl))
+        yield* (yield* Keys.Keys).rotate()
+        rows.push(...yield* (yield* Audit.Audit).recent())
+        return tokens
       }).pipe(
         Effect.provide(
           AuthorityServer.layerNode({
@@ -61,7 +66,8 @@ describe("secrets", () => {
             database: join(directory, "authority.sqlite"),
             // What is kept for a retry is a secret too.
             refreshAnswer: "replaces",
-            limits: { perUser: { limit: 5, window: "1 hour" } }
+            limits: { perUser: { limit: 5, window: "1 hour" } },
+            masterKey: Redacted.make(masterKey)
           }).pipe(
             Layer.provideMerge(Logger.layer([logger])),
             Layer.provideMerge(Layer.succeed(References.MinimumLogLevel, "Trace")),
@@ -84,7 +90,15 @@ describe("secrets", () => {
       assert.isAbove(seen.filter((line) => line.includes("status=429")).length, 1)
       assert.include(seen.join(""), "http.request.header.accesstoken")
       assert.include(files.join(""), username)
-      for (const secret of [apiKey, password, ...tokens]) {
+      assert.includeMembers(rows.map(({ reason }) => reason), [
+        "wrong password",
+        "unknown user",
+        "unknown key",
+        "command"
+      ])
+      seen.push(JSON.stringify(rows))
+      const pem = keys.access.privateKey.export({ type: "pkcs8", format: "pem" }).toString().split("\n").slice(1, 10)
+      for (const secret of [apiKey, password, masterKey, "PRIVATE KEY", ...pem, ...tokens]) {
         assert.isAtLeast(secret.length, 10)
         for (const text of [...seen, ...files]) assert.notInclude(text, secret)
       }

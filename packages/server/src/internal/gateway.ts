@@ -10,6 +10,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { Scope } from "effect/Scope"
+import { Address } from "../Audit.ts"
 import type { Authority } from "../Authority.ts"
 import { LimitExceeded } from "../Limits.ts"
 import { tooLong } from "./body.ts"
@@ -66,7 +67,9 @@ export const gateway = (
 
   return Effect.gen(function*() {
     const request = yield* HttpServerRequest.HttpServerRequest
-    const response = yield* Effect.catchCause(app, answer)
+    const response = yield* Effect.catchCause(app, answer).pipe(
+      Effect.provideService(Address, Option.getOrUndefined(request.peerAddress))
+    )
     yield* Effect.logDebug("Answered").pipe(
       Effect.annotateLogs({ method: request.method, path: pathOf(request.url), status: response.status })
     )

@@ -19,8 +19,15 @@ interface Shown {
   readonly now: number
 }
 
+type Found = Effect.Success<ReturnType<rows.Rows["userBySub"]>>
+
 export const make = (options: {
   readonly db: rows.Rows
+  /** Carries out the statement that decides, and adds whose the session is. */
+  readonly accept: <A extends { readonly id: string; readonly user_sub: string }>(
+    tenant: string,
+    statement: Effect.Effect<Option.Option<A>>
+  ) => Effect.Effect<Option.Option<A & { readonly user: Found }>>
   readonly keys: Keys["Service"]
   readonly issuer: string
   readonly clientId: string
@@ -28,14 +35,17 @@ export const make = (options: {
   /** In milliseconds. */
   readonly grace: number
 }) => {
-  const { answer, clientId, db, grace, issuer, keys } = options
+  const { accept, answer, clientId, db, grace, issuer, keys } = options
 
   // Cognito's refresh token is a JWT inside the JWE, hence its header.
   const mint = (session: Omit<Parameters<typeof tokens.refreshClaims>[0], "issuer" | "clientId">) =>
-    Effect.flatMap(
-      jose.sign(keys.access, tokens.refreshClaims({ ...session, issuer, clientId })),
-      (jwt) => jose.encrypt(keys.refresh.publicKey, jwt)
-    )
+    Effect.gen(function*() {
+      const jwt = yield* jose.sign(
+        yield* keys.signing("access"),
+        tokens.refreshClaims({ ...session, issuer, clientId })
+      )
+      return yield* jose.encrypt((yield* keys.signing("refresh")).publicKey, jwt)
+    })
 
   const rotate = Effect.fnUntraced(function*(shown: Shown, where: Parameters<typeof db.touchSession>[0]) {
     const found = yield* db.sessionToRotate(where)
@@ -48,7 +58,10 @@ export const make = (options: {
     })
     // Before it is replaced, so that no crash lets a replaced token be forgotten.
     yield* db.retireToken({ hash: where.hash, session_id: shown.id })
-    const session = yield* db.rotateSession({ ...where, child: hash(child), sealed: seal(shown.token, child) })
+    const session = yield* accept(
+      shown.tenant,
+      db.rotateSession({ ...where, child: hash(child), sealed: seal(shown.token, child) })
+    )
     return Option.map(session, (session) => ({ session, refreshToken: child }))
   })
 
@@ -57,9 +70,12 @@ export const make = (options: {
     const where = { tenant: shown.tenant, id: shown.id, hash: hash(shown.token), now: shown.now }
     const renewed = answer === "replaces"
       ? yield* rotate(shown, where)
-      : Option.map(yield* db.touchSession(where), (session) => ({ session, refreshToken: shown.token }))
+      : Option.map(
+        yield* accept(shown.tenant, db.touchSession(where)),
+        (session) => ({ session, refreshToken: shown.token })
+      )
     if (Option.isSome(renewed)) return renewed
-    const repeated = yield* db.repeatRotation({ ...where, since: shown.now - grace })
+    const repeated = yield* accept(shown.tenant, db.repeatRotation({ ...where, since: shown.now - grace }))
     return Option.map(repeated, (session) => ({ session, refreshToken: unseal(shown.token, session.child_token) }))
   })
 

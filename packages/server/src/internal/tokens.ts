@@ -1,7 +1,8 @@
+import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { User } from "../Authority.ts"
-import type { KeyPair } from "../Keys.ts"
+import type { PublicKey } from "../Keys.ts"
 import * as jose from "./jose.ts"
 
 // What Cognito's tokens say, in the order in which it says it.
@@ -76,7 +77,7 @@ export const refreshClaims = (options: {
   origin_jti: options.session.id
 })
 
-const reader = <Use extends string>(use: Use) => {
+const reader = <Use extends "access" | "id">(use: Use) => {
   const decode = Schema.decodeUnknownOption(Schema.Struct({
     token_use: Schema.Literal(use),
     iss: Schema.String,
@@ -85,8 +86,15 @@ const reader = <Use extends string>(use: Use) => {
     username: Schema.optionalKey(Schema.String),
     origin_jti: Schema.String
   }))
-  return (key: KeyPair, issuer: string, token: string) =>
-    jose.verify(key, token).pipe(Option.flatMap(decode), Option.filter((claims) => claims.iss === issuer))
+  return (
+    find: (kind: "access" | "id", kid: string) => Effect.Effect<Option.Option<PublicKey>>,
+    issuer: string,
+    token: string
+  ) =>
+    Effect.map(
+      jose.verify((kid) => find(use, kid), token),
+      (claims) => claims.pipe(Option.flatMap(decode), Option.filter((claims) => claims.iss === issuer))
+    )
 }
 
 /** The claims of an access token that this installation signed, whatever its age. */

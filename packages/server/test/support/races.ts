@@ -1,4 +1,4 @@
-import { Authority, Keys, Limits, Migrations, Passwords } from "@effect-tenovos/server"
+import { Audit, Authority, Keys, Limits, Migrations, Passwords } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -12,7 +12,7 @@ import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
 import { generateKeyPairSync, randomBytes } from "node:crypto"
 import { type Call, isExplained, type Rules } from "./serialOrder.ts"
-import { Caller, makeTurns } from "./turns.ts"
+import { makeTurns, outOfTurn } from "./turns.ts"
 
 /** What one caller does next, with the tokens that it was answered last or, for `stale`, with those of the sign-in. */
 type Step =
@@ -21,6 +21,8 @@ type Step =
   | { readonly kind: "pass"; readonly by: Duration.Input }
   /** A server process ends in the midst of whatever it does, and another begins. */
   | { readonly kind: "restart"; readonly process: number }
+  /** New keys are published, to be used in ten minutes. */
+  | { readonly kind: "rotate"; readonly process: number }
 
 interface Program {
   readonly refreshAnswer: Rules["refreshAnswer"]
@@ -34,17 +36,19 @@ interface Program {
 const call = (kind: "refresh" | "expire" | "verify") => fc.record({ kind: fc.constant(kind), isStale: fc.boolean() })
 
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 10, arbitrary: call("refresh") },
-  { weight: 2, arbitrary: call("expire") },
-  { weight: 1, arbitrary: call("verify") },
+  { weight: 100, arbitrary: call("refresh") },
+  { weight: 20, arbitrary: call("expire") },
+  { weight: 10, arbitrary: call("verify") },
+  // Making keys takes longer than all the rest.
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("rotate" as const), process: fc.nat(1) }) },
   {
-    weight: 2,
+    weight: 20,
     arbitrary: fc.record({
       kind: fc.constant("pass" as const),
       by: fc.constantFrom<Duration.Input>("6 seconds", "10 seconds", "61 minutes", "15 days")
     })
   },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("restart" as const), process: fc.nat(1) }) }
+  { weight: 10, arbitrary: fc.record({ kind: fc.constant("restart" as const), process: fc.nat(1) }) }
 )
 
 const program: fc.Arbitrary<Program> = fc.record({
@@ -78,10 +82,7 @@ const smallPair = () => ({
   ...generateKeyPairSync("rsa", { modulusLength: 640 }),
   kid: randomBytes(32).toString("base64")
 })
-const smallKeys = Layer.sync(
-  Keys.Keys,
-  () => Keys.Keys.of({ id: smallPair(), access: smallPair(), refresh: smallPair() })
-)
+const smallKeys = { id: smallPair(), access: smallPair(), refresh: smallPair() }
 
 type Tokens = Pick<Parameters<Authority.Authority["Service"]["refresh"]>[0], "refreshToken" | "accessToken"> & {
   readonly idToken: Redacted.Redacted
@@ -103,25 +104,29 @@ const tokensOf = ({ session }: Answer, before?: Tokens): Tokens => ({
 const perform = Effect.fnUntraced(
   function*({ callers, grace, order, profile, refreshAnswer }: Program, inTurns: boolean) {
     const sql = yield* SqlClient
-    const options = { profile, refreshAnswer, rotationGrace: grace }
-    const processes = yield* Effect.forEach([0, 1], () =>
-      Effect.gen(function*() {
-        return { authority: yield* Authority.make(options), death: yield* Deferred.make<void>() }
-      }))
+    let seed = order >>> 0
+    const random = () => (seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0) >>> 8
+    const turns = makeTurns(callers.length, random, sql)
+    const start = Effect.gen(function*() {
+      const keys = yield* Keys.make({ keys: smallKeys })
+      const authority = yield* Authority.make({ profile, refreshAnswer, rotationGrace: grace }).pipe(
+        Effect.provideService(Keys.Keys, keys)
+      )
+      return { authority, keys, death: yield* Deferred.make<void>() }
+    }).pipe(Effect.provideService(SqlClient, turns.sql), outOfTurn)
+    const processes = [yield* start, yield* start]
     const processOf = (index: number) => processes[index] ?? assert.fail("There are two processes")
     const first = tokensOf(yield* processOf(0).authority.authorize(credentials))
 
     const row = sql`SELECT refresh_token_hash, refreshed_at, rotated_at FROM sessions`.pipe(
       Effect.orDie,
-      Effect.provideService(Caller, undefined)
+      outOfTurn
     )
     /** What is stored of the session when its end is acknowledged. From then on nothing changes it. */
     let atTheEnd: Effect.Success<typeof row> | undefined
 
     const calls: Array<Call> = []
     let events = 0
-    let seed = order >>> 0
-    const turns = makeTurns(callers.length, () => (seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0) >>> 8)
 
     /** What came of it, or nothing when its process ended first. A defect is a failure of the test. */
     const attempt = <A, E>(index: number, run: (authority: Authority.Authority["Service"]) => Effect.Effect<A, E>) => {
@@ -174,21 +179,23 @@ const perform = Effect.fnUntraced(
 
     const known = new Map([[Redacted.value(first.accessToken), first]])
 
-    const callerOf = Effect.fnUntraced(function*(index: number, steps: ReadonlyArray<Step>, caller: number) {
+    const callerOf = Effect.fnUntraced(function*(index: number, steps: ReadonlyArray<Step>) {
       let held = first
       for (const step of steps) {
-        if (inTurns) yield* turns.wait(caller)
+        yield* turns.wait
         switch (step.kind) {
           case "pass":
             yield* TestClock.adjust(step.by)
             break
           case "restart": {
             const { death } = processOf(step.process)
-            const authority = yield* Authority.make(options)
-            processes[step.process] = { authority, death: yield* Deferred.make<void>() }
+            processes[step.process] = yield* start
             yield* Deferred.succeed(death, undefined)
             break
           }
+          case "rotate":
+            yield* processOf(step.process).keys.rotate()
+            break
           default: {
             const answered = yield* make(index, step.kind, step.isStale ? first : held)
             if (answered === undefined) break
@@ -199,10 +206,11 @@ const perform = Effect.fnUntraced(
       }
     })
 
-    yield* Effect.forEach(callers, ({ process, steps }, caller) =>
-      inTurns
-        ? Effect.andThen(turns.run(caller)(callerOf(process, steps, caller)), turns.end(caller))
-        : callerOf(process, steps, caller), { concurrency: "unbounded", discard: true })
+    yield* Effect.forEach(
+      callers,
+      ({ process, steps }, caller) => inTurns ? turns.run(caller)(callerOf(process, steps)) : callerOf(process, steps),
+      { concurrency: "unbounded", discard: true }
+    )
 
     // What is left of each token, one after the other.
     for (const tokens of known.values()) yield* make(0, "verify", tokens)
@@ -215,7 +223,12 @@ const perform = Effect.fnUntraced(
 
 const long = process.env["TENOVOS_LONG_RUN"] !== undefined
 
-const parameters = (runs: number) => ({ numRuns: runs, seed: long ? Math.trunc(Math.random() * 2 ** 31) : 20_261_124 })
+const parameters = (runs: number) => ({
+  numRuns: runs,
+  seed: long ? Math.trunc(Math.random() * 2 ** 31) : 20_261_124,
+  // A program that hangs is one that fails.
+  timeout: 20_000
+})
 
 /**
  * Callers refresh, expire and verify one session at once, on two server processes that end and begin as they please: on
@@ -226,21 +239,24 @@ export const races = <E>(name: string, database: Layer.Layer<SqlClient, E>): voi
     const authority = yield* Authority.make()
     yield* authority.addUser(credentials)
   })).pipe(
-    Layer.provideMerge([anyPassword, smallKeys, Limits.layer()]),
+    Layer.provide(Keys.layer({ keys: smallKeys })),
+    Layer.provideMerge([anyPassword, Limits.layer(), Audit.layer()]),
     Layer.provideMerge(Layer.provideMerge(Migrations.layer, database))
   )
 
   const explained = (runs: number, inTurns: boolean, programs: fc.Arbitrary<Program>) =>
     Effect.gen(function*() {
       const sql = yield* SqlClient
-      const context = yield* Effect.context<SqlClient | Keys.Keys | Limits.Limits | Passwords.Passwords>()
-      const { seed, numRuns } = parameters(runs)
-      if (long) console.log(`${numRuns} races on ${name} with the seed ${seed}`)
+      const context = yield* Effect.context<SqlClient | Audit.Audit | Limits.Limits | Passwords.Passwords>()
+      const chosen = parameters(runs)
+      if (long) console.log(`${runs} races on ${name} with the seed ${chosen.seed}`)
 
       const property = fc.asyncProperty(programs, async (program) => {
         const { calls, signedIn } = await Effect.runPromise(
           perform(program, inTurns).pipe(
+            Effect.scoped,
             Effect.tap(() => sql`DELETE FROM sessions`),
+            Effect.tap(() => sql`DELETE FROM keys`),
             Effect.provide(TestClock.layer()),
             Effect.provideContext(context)
           )
@@ -253,7 +269,7 @@ export const races = <E>(name: string, database: Layer.Layer<SqlClient, E>): voi
         }
         assert.isTrue(isExplained(calls, signedIn, rules), `No order explains ${JSON.stringify(calls, shorten, 2)}`)
       })
-      yield* Effect.promise(() => fc.assert(property, { seed, numRuns }))
+      yield* Effect.promise(() => fc.assert(property, chosen))
     }).pipe(Effect.provide(Live))
 
   describe(`races on ${name}`, { timeout: 3_600_000 }, () => {
@@ -270,7 +286,7 @@ const allAtOnce = (program: Program): Program => ({
   ...program,
   callers: program.callers.map(({ process, steps }) => ({
     process,
-    steps: steps.filter(({ kind }) => kind !== "pass" && kind !== "restart")
+    steps: steps.filter(({ kind }) => kind !== "pass" && kind !== "restart" && kind !== "rotate")
   }))
 })
 
