@@ -5,6 +5,7 @@
  */
 import * as Authority from "@effect-tenovos/server/Authority"
 import * as AuthorityServer from "@effect-tenovos/server/AuthorityServer"
+import * as MasterKey from "@effect-tenovos/server/MasterKey"
 import * as Seed from "@effect-tenovos/server/Seed"
 import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
@@ -16,9 +17,9 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import { isSqlError } from "effect/sql/SqlError"
 import { isIP } from "node:net"
 import { contractFlags } from "./internal/contractFlags.ts"
+import * as databases from "./internal/database.ts"
 
 /**
  * The authority could not start.
@@ -87,6 +88,7 @@ export const command = Command.make(
       if (/^postgres(ql)?:/.test(database)) {
         return yield* failed("This version keeps its data in SQLite only: give a file, or :memory:")
       }
+      const masterKeys = yield* MasterKey.config
       const seed = yield* Effect.transposeOption(Option.map(file, readSeed))
 
       return yield* Effect.gen(function*() {
@@ -126,19 +128,15 @@ export const command = Command.make(
             port,
             database,
             dev,
-            endpointUrl: Option.getOrUndefined(announced)
+            endpointUrl: Option.getOrUndefined(announced),
+            ...masterKeys
           })
         ),
-        // Past its opening, a database that fails is a defect.
-        Effect.catchDefect((defect) => isSqlError(defect) ? Effect.fail(defect) : Effect.die(defect)),
+        databases.catchLate,
         Effect.catchTags({
           NotLoopback: () => failed(`--dev is only for loopback, such as --host 127.0.0.1, and ${host} is not`),
           ServeError: ({ cause }) => failed(`Can't listen on ${host}:${port}: ${reasonOf(cause)}`),
-          SqlError: (error) => failed(`Can't use the database ${database}: ${error.message}`),
-          MigrationError: ({ cause, message }) =>
-            failed(
-              `Can't use the database ${database}: ${isSqlError(cause) ? `${message}: ${cause.message}` : message}`
-            )
+          ...databases.failures(database)
         })
       )
     })

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Command from "effect/cli/Command"
+import * as Keys from "./Keys.ts"
 import * as Serve from "./Serve.ts"
 
 /**
@@ -12,5 +13,5 @@ import * as Serve from "./Serve.ts"
  */
 export const command = Command.make("tenovos").pipe(
   Command.withDescription("Authenticate to the Tenovos API, or stand in for it."),
-  Command.withSubcommands([Serve.command])
+  Command.withSubcommands([Serve.command, Keys.command])
 )

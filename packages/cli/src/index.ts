@@ -1,2 +1,3 @@
+export * as Keys from "./Keys.ts"
 export * as Serve from "./Serve.ts"
 export * as Tenovos from "./Tenovos.ts"

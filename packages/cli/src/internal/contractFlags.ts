@@ -40,6 +40,10 @@ export const contractFlags = {
     Flag.withDefault(Duration.days(30)),
     Flag.withDescription("How long after the sign-in a refresh token can be used.")
   ),
+  keyLife: duration("key-life", Duration.minutes(10)).pipe(
+    Flag.withDefault(Duration.days(90)),
+    Flag.withDescription("How long keys are used before the next ones follow.")
+  ),
   basicAuthentication: Flag.Literals("basic-authentication", ["required", "accepted", "ignored"]).pipe(
     Flag.withDefault("ignored"),
     Flag.withDescription("What is made of a Basic header that comes with a sign-in, a refresh or an expiry.")
