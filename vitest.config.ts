@@ -1,13 +1,36 @@
 import { defineConfig } from "vitest/config"
+import { missing } from "./packages/server/test/support/postgres.ts"
 
 const packages = ["core", "server", "testing", "cli"].map((name) => ({ name, root: `packages/${name}` }))
 
+// The suites of the server that a database makes a difference to, on each of the others too.
+const onDatabases = ["Authority", "AuthorityApi", "Migrations", "Seed"].map((suite) => `test/${suite}.test.ts`)
+const file = {
+  name: "server on a file",
+  root: "packages/server",
+  include: onDatabases,
+  env: { TENOVOS_TEST_DATABASE: "file" }
+}
+const postgres = {
+  name: missing === undefined ? "server on PostgreSQL" : `server on PostgreSQL, skipped: ${missing}`,
+  root: "packages/server",
+  include: [...onDatabases, "test/postgres/*.test.ts"],
+  env: { TENOVOS_TEST_DATABASE: "postgres" },
+  globalSetup: "test/support/postgres.ts",
+  setupFiles: missing === undefined ? [] : ["test/support/withoutPostgres.ts"]
+}
+
 export default defineConfig({
   test: {
-    projects: [...packages, { name: "examples", root: "docs/examples" }].map((project) => ({
-      extends: true,
-      test: { ...project, include: ["test/**/*.test.ts"] }
-    })),
+    projects: [
+      ...[...packages, { name: "examples", root: "docs/examples" }].map((project) => ({
+        ...project,
+        include: ["test/**/*.test.ts"],
+        exclude: ["test/postgres/**"]
+      })),
+      file,
+      postgres
+    ].map((test) => ({ extends: true, test })),
     reporters: ["default", "./scripts/closing-line.ts"],
     testTimeout: 30_000,
     hookTimeout: 30_000,

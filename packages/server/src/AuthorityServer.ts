@@ -15,6 +15,7 @@ import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as UrlParams from "effect/http/UrlParams"
 import * as Layer from "effect/Layer"
+import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { MigrationError } from "effect/sql/Migrator"
 import type { SqlClient } from "effect/sql/SqlClient"
@@ -23,21 +24,21 @@ import * as Audit from "./Audit.ts"
 import * as Authority from "./Authority.ts"
 import * as AuthorityApi from "./AuthorityApi.ts"
 import * as Control from "./Control.ts"
+import * as Database from "./Database.ts"
 import * as nodeServer from "./internal/nodeServer.ts"
 import * as Keys from "./Keys.ts"
 import * as Limits from "./Limits.ts"
 import * as MasterKey from "./MasterKey.ts"
 import * as Migrations from "./Migrations.ts"
 import * as Passwords from "./Passwords.ts"
-import * as Sqlite from "./Sqlite.ts"
 
 /**
  * @category options
  * @since 0.1.0
  */
 export interface Options extends Authority.Options, Keys.Options, MasterKey.Options, Audit.Options {
-  /** The SQLite file, or `:memory:`, the default. */
-  readonly database?: string | undefined
+  /** A file for SQLite, `postgres://user:password@host/database`, or `:memory:`, the default. */
+  readonly database?: string | Redacted.Redacted | undefined
   /** The base URL that every answer announces. Defaults to the server's own, or `http://localhost/v1` in memory. */
   readonly endpointUrl?: string | undefined
   /**
@@ -89,7 +90,7 @@ export class AuthorityServer extends Context.Service<AuthorityServer, {
 export type OpeningError = SqlError | MigrationError | MasterKey.MalformedMasterKey | Keys.UnreadableKeys
 
 /**
- * The authority on its SQLite database, without HTTP.
+ * The authority on its database, without HTTP.
  *
  * @category layers
  * @since 0.1.0
@@ -107,7 +108,7 @@ export const layerAuthority = (
     ),
     Layer.provideMerge(Limits.layer(options?.limits)),
     Layer.provide(Migrations.layer),
-    Layer.provideMerge(Sqlite.layer({ filename: options?.database ?? ":memory:" })),
+    Layer.provideMerge(Database.layer(options?.database ?? ":memory:")),
     // Read first, so that a malformed one touches no database.
     Layer.provide(MasterKey.layer(options))
   )

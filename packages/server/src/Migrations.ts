@@ -4,6 +4,8 @@
  * Each migration runs once, in a transaction, and its number is kept in `effect_sql_migrations`. A released migration
  * is never edited: the next one changes what it made. The SQL is the part that SQLite and PostgreSQL share.
  *
+ * Of several processes that start at once one runs them, and the others wait for it.
+ *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
@@ -137,6 +139,9 @@ const lockout = Effect.gen(function*() {
   yield* sql`CREATE INDEX lockouts_ends_at ON lockouts (ends_at)`
 })
 
+// Sessions that have ended are found by their end, to be deleted.
+const sessionsByEnd = SqlClient.SqlClient.use((sql) => sql`CREATE INDEX sessions_expires_at ON sessions (expires_at)`)
+
 const migrations = {
   "0001_tables": tables,
   "0002_tenants": tenants,
@@ -144,7 +149,8 @@ const migrations = {
   "0004_limits": limits,
   "0005_lockout": lockout,
   "0006_keys": keysTable.migration,
-  "0007_audit": auditTable.migration
+  "0007_audit": auditTable.migration,
+  "0009_sessions_by_end": sessionsByEnd
 }
 
 /**
@@ -153,7 +159,39 @@ const migrations = {
  * @category constants
  * @since 0.1.0
  */
-export const version: number = Math.max(...Object.keys(migrations).map((name) => Number.parseInt(name)))
+export const version: number = Math.max(...Object.keys(migrations).map((name) => Number.parseInt(name, 10)))
+
+/**
+ * Refuses a database that a later release has changed. It only reads.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const refuseLater: Effect.Effect<void, Migrator.MigrationError | SqlError, SqlClient.SqlClient> = Effect.gen(
+  function*() {
+    const sql = yield* SqlClient.SqlClient
+    const tables = yield* sql.onDialectOrElse({
+      pg: () => sql`SELECT 1 AS found WHERE to_regclass('effect_sql_migrations') IS NOT NULL`,
+      orElse: () => sql`SELECT 1 AS found FROM sqlite_master WHERE name = 'effect_sql_migrations'`
+    })
+    if (tables.length === 0) return
+    const { found } = yield* SqlSchema.findOne({
+      Request: Schema.Void,
+      Result: Schema.Struct({ found: Schema.NullOr(Schema.Int) }),
+      execute: () => sql`SELECT max(migration_id) AS found FROM effect_sql_migrations`
+    })(undefined)
+    if (found !== null && found > version) {
+      return yield* new Migrator.MigrationError({
+        kind: "BadState",
+        message: `The database is of version ${found}, and this release knows versions up to ${version}: ` +
+          "use a later release, or another database."
+      })
+    }
+  }
+).pipe(
+  // An aggregate has one row, and the column is an integer.
+  Effect.catchTag(["SchemaError", "NoSuchElementError"], Effect.die)
+)
 
 /**
  * Brings the database up to date, and refuses one that a later release has changed.
@@ -163,30 +201,19 @@ export const version: number = Math.max(...Object.keys(migrations).map((name) =>
  */
 export const run: Effect.Effect<void, Migrator.MigrationError | SqlError, SqlClient.SqlClient> = Effect.gen(
   function*() {
+    const sql = yield* SqlClient.SqlClient
+    // A transaction of SQLite keeps all others out. PostgreSQL's schemas are databases of their own here.
+    yield* sql.onDialectOrElse({
+      pg: () => sql`SELECT pg_advisory_xact_lock(${advisoryLock}, hashtext(current_schema()))`,
+      orElse: () => Effect.void
+    })
+    yield* refuseLater
     yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations) })
-    const found = yield* currentVersion
-    if (found > version) {
-      return yield* new Migrator.MigrationError({
-        kind: "BadState",
-        message: `The database is of version ${found}, and this release knows versions up to ${version}: ` +
-          "use a later release, or another database."
-      })
-    }
   }
-)
+).pipe((self) => SqlClient.SqlClient.use((sql) => sql.withTransaction(self)))
 
-const currentVersion = Effect.gen(function*() {
-  const sql = yield* SqlClient.SqlClient
-  const { version } = yield* SqlSchema.findOne({
-    Request: Schema.Void,
-    Result: Schema.Struct({ version: Schema.Int }),
-    execute: () => sql`SELECT max(migration_id) AS version FROM effect_sql_migrations`
-  })(undefined)
-  return version
-}).pipe(
-  // The migrator has just written a row there.
-  Effect.catchTag(["SchemaError", "NoSuchElementError"], Effect.die)
-)
+// Any number will do, as long as no other program takes it: these are the letters TNVS.
+const advisoryLock = 0x544e5653
 
 /**
  * Runs the migrations when the layer is built.

@@ -4,7 +4,13 @@
  * Statements run one at a time on the calling thread, and are prepared once. A file is opened in WAL mode, so other
  * processes can read it, and is its owner's alone, since it will hold private keys: a looser one is tightened.
  *
+ * A write is answered when it is on the disk. Writes that are ready at once share one wait for the disk.
+ *
  * **Details**
+ *
+ * What `INSERT`, `UPDATE`, `DELETE`, `REPLACE` or `WITH` begins is a write, and a transaction is one as a whole. One that
+ * fails leaves the others of its group as they are; only when the group as such fails do they all. Other fibers see
+ * nothing of it before.
  *
  * What another process's lock holds up is tried again for about five seconds, and other fibers run meanwhile. An error
  * says what SQLite or the system said.
@@ -27,6 +33,7 @@ import { chmodSync, closeSync, openSync, statSync } from "node:fs"
 import { resolve } from "node:path"
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite"
 import { getSystemErrorMessage } from "node:util"
+import * as groupCommit from "./internal/groupCommit.ts"
 
 /**
  * @category options
@@ -35,6 +42,8 @@ import { getSystemErrorMessage } from "node:util"
 export interface Options {
   /** The path of the file, made when it isn't there; never a URI. `:memory:` keeps everything in this process. */
   readonly filename: string
+  /** Opens a file that is there to read it, and leaves it as it is, to the byte. Defaults to false. */
+  readonly readOnly?: boolean | undefined
 }
 
 /**
@@ -48,10 +57,11 @@ export const make = Effect.fnUntraced(
     options: Options
   ): Effect.fn.Return<SqlClient.SqlClient, SqlError.SqlError, Scope.Scope | Reactivity.Reactivity> {
     const filename = options.filename === memory ? memory : resolve(options.filename)
+    const isReadOnly = options.readOnly === true
     const database = yield* retryBusy(
-      Effect.acquireRelease(open(filename), (database) => Effect.sync(() => database.close()))
+      Effect.acquireRelease(open(filename, isReadOnly), (database) => Effect.sync(() => database.close()))
     )
-    if (filename !== memory) yield* tighten(filename)
+    if (filename !== memory && !isReadOnly) yield* tighten(filename)
     const statements = new Map<string, StatementSync>()
 
     const prepare = (sql: string): StatementSync => {
@@ -63,76 +73,127 @@ export const make = Effect.fnUntraced(
       return statement
     }
 
-    const run = (sql: string, params: ReadonlyArray<unknown>) =>
-      Effect.withFiber<ReadonlyArray<Row>, SqlError.SqlError>((fiber) =>
-        Effect.try({
-          try: () => {
-            const statement = prepare(sql)
-            statement.setReadBigInts(fiber.getRef(SqlClient.SafeIntegers))
-            statement.setReturnArrays(false)
-            return statement.all(...params.map(toInput))
-          },
-          catch: (cause) => toSqlError(cause, "execute")
-        })
-      )
+    const execute = (sql: string): void => void prepare(sql).run()
 
-    const runValues = (sql: string, params: ReadonlyArray<unknown>) =>
-      Effect.withFiber<ReadonlyArray<ReadonlyArray<unknown>>, SqlError.SqlError>((fiber) =>
-        Effect.try({
-          try: () => {
-            const statement = prepare(sql)
-            statement.setReadBigInts(fiber.getRef(SqlClient.SafeIntegers))
-            statement.setReturnArrays(true)
-            const rows: ReadonlyArray<unknown> = statement.all(...params.map(toInput))
-            return rows.filter((row) => Array.isArray(row))
-          },
-          catch: (cause) => toSqlError(cause, "execute")
-        })
-      )
+    const attempt = <A>(run: () => A): Effect.Effect<A, SqlError.SqlError> =>
+      Effect.try({ try: run, catch: (cause) => toSqlError(cause, "execute") })
 
-    const rows: SqlConnection.Connection["execute"] = (sql, params, transformRows) =>
-      transformRows === undefined ? run(sql, params) : Effect.map(run(sql, params), transformRows)
+    const lock = yield* Semaphore.make(1)
 
-    const connection: SqlConnection.Connection = {
-      execute: rows,
-      executeUnprepared: rows,
-      executeRaw: run,
-      executeValues: runValues,
-      executeValuesUnprepared: runValues,
-      executeStream: (sql, params, transformRows) =>
-        Stream.unwrap(Effect.map(rows(sql, params, transformRows), Stream.fromIterable))
-    }
-
-    const acquirers = SqlClient.makeSqliteAcquirers({
-      connection: Effect.succeed(connection),
-      semaphore: yield* Semaphore.make(1),
-      isTransaction: () => database.isTransaction
+    // A failed commit leaves its transaction open, and the disk may refuse to undo it too, until it has room again.
+    const clear = attempt(() => {
+      if (database.isTransaction) execute("ROLLBACK")
     })
-    const client = yield* SqlClient.make({
-      ...acquirers,
-      // Around the borrowing: whoever waits for a lock gives the connection back meanwhile.
-      borrower: (use) => retryBusy(acquirers.borrower(use)),
-      compiler: Statement.makeCompilerSqlite(),
-      driver: "node-sqlite",
-      // A transaction takes the write lock when it begins: taking it later can fail at once, whatever the timeout.
-      beginTransaction: "BEGIN IMMEDIATE",
-      spanAttributes: [["db.system.name", "sqlite"]]
-    })
-    const { withTransaction } = client
-    return Object.assign(client, {
-      withTransaction: <R, E, A>(self: Effect.Effect<A, E, R>) =>
+
+    const { statement: write, transaction } = yield* groupCommit.make({
+      attempt,
+      execute,
+      isOpen: () => database.isTransaction,
+      group: (members) =>
         Effect.suspend(() => {
           let hasBegun = false
-          const attempt = withTransaction(Effect.suspend(() => {
+          const group = Effect.gen(function*() {
+            yield* clear
+            // Takes the write lock when it begins: taking it later can fail at once, whatever the timeout.
+            yield* attempt(() => execute("BEGIN IMMEDIATE"))
             hasBegun = true
-            return self
-          }))
+            yield* members
+            yield* attempt(() => execute("COMMIT"))
+          }).pipe(Effect.onError(() => Effect.ignore(clear)))
           // What has begun may have done more than change the database, so it isn't repeated.
-          return retryBusy(attempt, () => !hasBegun)
+          return retryBusy(lock.withPermit(group), () => !hasBegun)
         })
+    })
+
+    const rowsOf = (sql: string, params: ReadonlyArray<unknown>, isSafe: boolean): ReadonlyArray<Row> => {
+      const statement = prepare(sql)
+      statement.setReadBigInts(isSafe)
+      statement.setReturnArrays(false)
+      return statement.all(...params.map(toInput))
+    }
+
+    const valuesOf = (
+      sql: string,
+      params: ReadonlyArray<unknown>,
+      isSafe: boolean
+    ): ReadonlyArray<ReadonlyArray<unknown>> => {
+      const statement = prepare(sql)
+      statement.setReadBigInts(isSafe)
+      statement.setReturnArrays(true)
+      const rows: ReadonlyArray<unknown> = statement.all(...params.map(toInput))
+      return rows.filter((row) => Array.isArray(row))
+    }
+
+    /** A connection that runs what it is asked for by `run`. */
+    const connectionBy = (
+      run: <A>(sql: string, execute: () => A) => Effect.Effect<A, SqlError.SqlError>
+    ): SqlConnection.Connection => {
+      const raw = (sql: string, params: ReadonlyArray<unknown>) =>
+        Effect.withFiber<ReadonlyArray<Row>, SqlError.SqlError>((fiber) => {
+          const isSafe = fiber.getRef(SqlClient.SafeIntegers)
+          return run(sql, () => rowsOf(sql, params, isSafe))
+        })
+      const values = (sql: string, params: ReadonlyArray<unknown>) =>
+        Effect.withFiber<ReadonlyArray<ReadonlyArray<unknown>>, SqlError.SqlError>((fiber) => {
+          const isSafe = fiber.getRef(SqlClient.SafeIntegers)
+          return run(sql, () => valuesOf(sql, params, isSafe))
+        })
+      const rows: SqlConnection.Connection["execute"] = (sql, params, transformRows) =>
+        transformRows === undefined ? raw(sql, params) : Effect.map(raw(sql, params), transformRows)
+      return {
+        execute: rows,
+        executeUnprepared: rows,
+        executeRaw: raw,
+        executeValues: values,
+        executeValuesUnprepared: values,
+        executeStream: (sql, params, transformRows) =>
+          Stream.unwrap(Effect.map(rows(sql, params, transformRows), Stream.fromIterable))
+      }
+    }
+
+    const connection = connectionBy((sql, execute) =>
+      isWrite(sql)
+        ? write(execute)
+        // Around the permit: whoever waits for a lock gives the connection back meanwhile.
+        : retryBusy(lock.withPermit(Effect.andThen(clear, attempt(execute))))
+    )
+    const inTransaction = connectionBy((_, execute) =>
+      attempt(() => {
+        // Outside of it the statement would stand alone, and be kept.
+        if (!database.isTransaction) throw new Error("The transaction has been rolled back")
+        return execute()
+      })
+    )
+
+    return yield* SqlClient.make({
+      acquirer: Effect.succeed(connection),
+      borrower: (use) => use(connection),
+      transactionAcquirer: Effect.map(transaction, ({ commit, rollback }) => ({
+        ...inTransaction,
+        // The outermost transaction is a place in a group. The group begins and commits for it.
+        executeUnprepared: (sql, params, transformRows) => {
+          switch (sql) {
+            case "BEGIN":
+              return Effect.succeed([])
+            case "COMMIT":
+              return Effect.as(commit, [])
+            case "ROLLBACK":
+              return Effect.as(rollback, [])
+            default:
+              return inTransaction.executeUnprepared(sql, params, transformRows)
+          }
+        }
+      })),
+      isTransaction: () => database.isTransaction,
+      compiler: Statement.makeCompilerSqlite(),
+      driver: "node-sqlite",
+      spanAttributes: [["db.system.name", "sqlite"]]
     })
   }
 )
+
+/** Whatever else there is reads, or wants no transaction around it. */
+const isWrite = (sql: string): boolean => /^\s*(?:insert|update|delete|replace|with)\b/i.test(sql)
 
 const memory = ":memory:"
 
@@ -155,9 +216,10 @@ type Row = ReturnType<StatementSync["all"]>[number]
 
 const maxStatements = 256
 
-const open = (filename: string): Effect.Effect<DatabaseSync, SqlError.SqlError> =>
+const open = (filename: string, isReadOnly: boolean): Effect.Effect<DatabaseSync, SqlError.SqlError> =>
   Effect.try({
     try: () => {
+      if (isReadOnly) return openReadOnly(filename)
       // SQLite gives the journal the permissions of the database.
       if (filename !== memory) closeSync(openSync(filename, "a", 0o600))
       // Waiting for a lock here keeps every fiber waiting: `retryBusy` does the rest.
@@ -172,6 +234,14 @@ const open = (filename: string): Effect.Effect<DatabaseSync, SqlError.SqlError> 
     },
     catch: (cause) => toSqlError(cause, "connect")
   })
+
+const openReadOnly = (filename: string): DatabaseSync => {
+  // Who may write moves the journal into the file when it closes it. Who may not leaves an empty journal behind.
+  const hasJournal = (statSync(`${filename}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0
+  const database = new DatabaseSync(filename, { timeout: 20, readOnly: hasJournal })
+  database.exec("PRAGMA query_only = ON")
+  return database
+}
 
 /** Takes what others may do with the file, and with a journal that was left beside it. */
 const tighten = (filename: string): Effect.Effect<void> =>
@@ -200,11 +270,19 @@ const toInput = (value: unknown): SQLInputValue => {
 const toSqlError = (cause: unknown, operation: string): SqlError.SqlError => {
   // `node:sqlite` has `errcode`; the classifier reads `errno`.
   const classified = Predicate.hasProperty(cause, "errcode") ? Object.assign(cause, { errno: cause.errcode }) : cause
-  const sentence = operation === "connect" ? "The database can't be opened" : "The database refused a statement"
+  const sentence = isDamage(cause)
+    ? "The database is damaged"
+    : operation === "connect"
+    ? "The database can't be opened"
+    : "The database refused a statement"
   const text = textOf(cause)
   const message = text === undefined ? sentence : `${sentence}: ${text}`
   return new SqlError.SqlError({ reason: SqlError.classifySqliteError(classified, { message, operation }) })
 }
+
+/** SQLITE_CORRUPT, in one of its forms. */
+const isDamage = (cause: unknown): boolean =>
+  Predicate.hasProperty(cause, "errcode") && Predicate.isNumber(cause.errcode) && (cause.errcode & 0xff) === 11
 
 /** SQLite's own words, which hold no value of a row, or the system's without the path. */
 const textOf = (cause: unknown): string | undefined => {

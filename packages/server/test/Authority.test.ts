@@ -214,7 +214,7 @@ describe("tokens of rotated keys", () => {
 
 describe("Authority", () => {
   const Live = Layer.effectDiscard(Seed.apply(fixtures.seed)).pipe(
-    Layer.provideMerge(AuthorityServer.layerAuthority({ keys: fixtures.keys }))
+    Layer.provideMerge(fixtures.layerAuthority())
   )
   const { tenant } = fixtures
   const credentials = { tenant, username: fixtures.username, password: Redacted.make(fixtures.password) }
@@ -408,5 +408,5 @@ describe("Authority", () => {
         jose.decodeJwt(Redacted.value(session.accessToken)).iss,
         `https://cognito-idp.eu-central-1.amazonaws.com/${userPoolId}`
       )
-    }).pipe(Effect.provide(AuthorityServer.layerAuthority({ keys: fixtures.keys, region: "eu-central-1" }))))
+    }).pipe(Effect.provide(fixtures.layerAuthority({ region: "eu-central-1" }))))
 })

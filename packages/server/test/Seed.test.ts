@@ -1,4 +1,4 @@
-import { Authority, AuthorityServer, Seed } from "@effect-tenovos/server"
+import { Authority, Seed } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -8,7 +8,7 @@ import * as Schema from "effect/Schema"
 import { SqlClient } from "effect/sql/SqlClient"
 import * as fixtures from "./fixtures/authority.ts"
 
-const Live = AuthorityServer.layerAuthority({ keys: fixtures.keys })
+const Live = fixtures.layerAuthority()
 
 const { tenant } = fixtures
 const users = SqlClient.use((sql) => sql`SELECT * FROM users ORDER BY username`)
@@ -137,9 +137,7 @@ describe("Seed", () => {
 
   it.effect("makes no API key when it can't make the user", () =>
     Effect.gen(function*() {
-      yield* SqlClient.use((sql) =>
-        sql`CREATE TRIGGER refuse BEFORE INSERT ON users BEGIN SELECT RAISE(ABORT, 'no'); END`
-      )
+      yield* SqlClient.use((sql) => sql`ALTER TABLE users RENAME COLUMN email TO mail`)
 
       const exit = yield* Effect.exit(Seed.firstStart)
 

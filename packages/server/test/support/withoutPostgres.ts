@@ -1,0 +1,4 @@
+import { beforeEach } from "vitest"
+import { missing } from "./postgres.ts"
+
+beforeEach(({ skip }) => skip(missing))
