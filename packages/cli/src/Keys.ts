@@ -19,7 +19,7 @@ const rotate = Command.make(
   {
     database: Flag.String("database").pipe(
       Flag.withDefault("tenovos.sqlite"),
-      Flag.withMetavar("FILE"),
+      Flag.withMetavar("FILE|postgres://…"),
       Flag.withDescription("Database of the authority.")
     ),
     immediately: Flag.Boolean("immediately").pipe(

@@ -5,11 +5,13 @@
  */
 import * as Authority from "@effect-tenovos/server/Authority"
 import * as AuthorityServer from "@effect-tenovos/server/AuthorityServer"
+import * as Database from "@effect-tenovos/server/Database"
 import * as MasterKey from "@effect-tenovos/server/MasterKey"
 import * as Seed from "@effect-tenovos/server/Seed"
 import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import * as Config from "effect/Config"
 import * as Console from "effect/Console"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -49,9 +51,11 @@ const flags = {
     Flag.withDescription("Port to listen on; 0 takes a free one.")
   ),
   database: Flag.String("database").pipe(
+    // Arguments are in the process list for all to see, and a URL may hold a password.
+    Flag.withFallbackConfig(Config.String("TENOVOS_DATABASE")),
     Flag.withDefault("tenovos.sqlite"),
-    Flag.withMetavar("FILE|:memory:"),
-    Flag.withDescription("SQLite file that keeps keys, users and sessions.")
+    Flag.withMetavar("FILE|:memory:|postgres://…"),
+    Flag.withDescription("Where keys, users and sessions are kept. TENOVOS_DATABASE says it out of others' sight.")
   ),
   endpointUrl: Flag.String("endpoint-url").pipe(
     Flag.filter(isHttpUrl, () => "Expected a URL that begins with http:// or https://"),
@@ -84,10 +88,6 @@ export const command = Command.make(
   flags,
   ({ database, dev, endpointUrl: announced, host, json, port, seed: file, ...contract }) =>
     Effect.gen(function*() {
-      // Not told back: a database URL may hold a password.
-      if (/^postgres(ql)?:/.test(database)) {
-        return yield* failed("This version keeps its data in SQLite only: give a file, or :memory:")
-      }
       const masterKeys = yield* MasterKey.config
       const seed = yield* Effect.transposeOption(Option.map(file, readSeed))
 
@@ -111,7 +111,7 @@ export const command = Command.make(
           TENOVOS_PASSWORD: Redacted.value(password)
         })))
         if (json) {
-          yield* Console.log(JSON.stringify({ endpointUrl, database, credentials }))
+          yield* Console.log(JSON.stringify({ endpointUrl, database: Database.toPrintable(database), credentials }))
         } else {
           if (credentials !== undefined) {
             yield* Console.log("A new authority, with one user and one API key. They are shown this once:")
@@ -144,7 +144,11 @@ export const command = Command.make(
   Command.withDescription("Run an authority: the Tenovos authentication API on this machine."),
   Command.withExamples([
     { command: "tenovos serve", description: "Keep everything in tenovos.sqlite, and make one user at first start" },
-    { command: "tenovos serve --database :memory: --seed seed.json", description: "Forget everything at the end" }
+    { command: "tenovos serve --database :memory: --seed seed.json", description: "Forget everything at the end" },
+    {
+      command: "TENOVOS_DATABASE=postgres://… tenovos serve",
+      description: "Share a PostgreSQL with other processes, behind a balancer"
+    }
   ])
 )
 

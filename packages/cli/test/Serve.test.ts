@@ -277,7 +277,13 @@ describe("tenovos serve", () => {
       ["a seed of another form", ["--seed", "wrong.json"], 1, "[\"users\"][0][\"password\"]"],
       ["a folder as database", ["--database", "."], 1, "illegal operation on a directory"],
       ["a file that is no database", ["--database", "broken.json"], 1, "file is not a database"],
-      ["a database that this version can't use", ["--database", "postgres://u:s3cret@h/d"], 1, "SQLite only"],
+      [
+        "a PostgreSQL that is out of reach",
+        ["--database", "postgres://u:s3cret@127.0.0.1:1/d?password=s3cret"],
+        1,
+        "postgres://u:***@127.0.0.1:1/d?password=***: The database can't be reached: connect ECONNREFUSED"
+      ],
+      ["a URL of a database that is none", ["--database", "postgres://u:s3cret@h:x/d"], 1, "postgres://…: The URL"],
       ["an address that isn't this machine's", ["--host", "192.0.2.1", "--database", ":memory:"], 1, "no such address"],
       ["a control plane for others", ["--dev", "--host", "0.0.0.0"], 1, "--dev is only for loopback"]
     ] as const

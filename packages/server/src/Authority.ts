@@ -178,6 +178,8 @@ export const make = Effect.fnUntraced(
     const { accept, refuse } = decisions.make(audit, sql)
     const refreshTokenLife = Duration.toMillis(options?.refreshTokenLife ?? Duration.days(30))
     const accessTokenLife = Math.max(1, Math.round(Duration.toSeconds(options?.accessTokenLife ?? Duration.hours(1))))
+    // An access token of the last moment is valid for its life, and who comes late for a refresh is told why.
+    const keptAfterEnd = Math.max(Duration.toMillis("1 day"), accessTokenLife * 1000)
     const { clientId, userPoolId } = yield* installation(db, options?.region ?? "us-east-1")
     const issuer = tokens.issuer(userPoolId)
     const profile = options?.profile ?? "safe"
@@ -299,17 +301,25 @@ export const make = Effect.fnUntraced(
           iat: authTime,
           exp: Math.floor(expiresAt / 1000)
         })
-        yield* accept(
-          db.insertSession({
-            id: session.id,
-            tenant,
-            user_sub: user.value.sub,
-            client_id: clientId,
-            refresh_token_hash: renewal.hash(refreshToken),
-            auth_time: authTime,
-            expires_at: expiresAt
-          }),
-          () => Option.some({ event: "sign-in", tenant, session: session.id, ...namesOf(user.value) })
+        const row = {
+          id: session.id,
+          tenant,
+          user_sub: user.value.sub,
+          client_id: clientId,
+          refresh_token_hash: renewal.hash(refreshToken),
+          auth_time: authTime,
+          expires_at: expiresAt
+        }
+        // More go than come, and both at once, so that they share a commit.
+        yield* Effect.all(
+          [
+            accept(
+              db.insertSession(row),
+              () => Option.some({ event: "sign-in", tenant, session: session.id, ...namesOf(user.value) })
+            ),
+            db.deleteEndedSessions(authTime * 1000 - keptAfterEnd)
+          ],
+          { concurrency: "unbounded", discard: true }
         )
         return yield* issue(session, user.value, now, refreshToken)
       }

@@ -41,7 +41,7 @@ export const layer = (
  */
 export const toPrintable = (database: string): string => {
   if (!isPostgres(database)) return database
-  const url = URL.parse(database)
+  const url = parse(database)
   // Where a URL can't be read, nobody can tell what in it is the password.
   if (url === null) return "postgres://…"
   if (url.password !== "") url.password = "***"
@@ -51,10 +51,12 @@ export const toPrintable = (database: string): string => {
 
 const isPostgres = (database: string): boolean => /^postgres(?:ql)?:/i.test(database)
 
+const parse = (url: string): URL | null => /^[^:]+:\/\//.test(url) ? URL.parse(url) : null
+
 const layerPostgres = (url: string): Layer.Layer<SqlClient, SqlError> =>
   Layer.unwrap(Effect.gen(function*() {
     // The parser's error would quote what it was given.
-    if (!URL.canParse(url)) return yield* refused("The URL of the database is not right")
+    if (parse(url) === null) return yield* refused("The URL of the database is not right")
     // Loaded here, since who uses SQLite would wait for it at each start.
     const Postgres = yield* Effect.promise(() => import("./Postgres.ts"))
     return Postgres.layer({ url: Redacted.make(url, { label: "database" }) })

@@ -101,7 +101,9 @@ describe("Migrations", () => {
         { concurrency: "unbounded" }
       )
 
-      for (const found of all) assert.deepStrictEqual(found, all[0])
+      for (const found of all) {
+        assert.deepStrictEqual(found, all[0])
+      }
       assert.isAtLeast(all[0]?.length ?? 0, 2)
     }))
 

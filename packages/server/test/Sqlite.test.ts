@@ -2,12 +2,14 @@ import { Sqlite } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Scope from "effect/Scope"
 import { SafeIntegers, SqlClient } from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
-import { chmodSync, mkdtempSync, readdirSync, statSync, writeFileSync } from "node:fs"
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
@@ -240,5 +242,154 @@ describe("Sqlite", () => {
       }).pipe(Effect.provide(Sqlite.layer({ filename })))
 
       assert.deepStrictEqual(pragmas, [[["wal"]], [[2]], [[1]], [[20]]])
+    }))
+
+  it.effect("shares one commit among writes that are ready at once, and answers them after it", () =>
+    Effect.gen(function*() {
+      const filename = join(newFolder(), "a.sqlite")
+      yield* Effect.gen(function*() {
+        const sql = yield* SqlClient
+        yield* table
+        yield* sql`PRAGMA wal_autocheckpoint = 0`
+        const other = new DatabaseSync(filename, { readOnly: true })
+        const isCommitted = (name: string) => other.prepare("SELECT 1 FROM t WHERE name = ?").get(name) !== undefined
+        const add = (name: string) => sql`INSERT INTO t ${sql.insert({ name })}`
+        const statement = (i: number) =>
+          Effect.andThen(add(`s${i}`), Effect.sync(() => assert.isTrue(isCommitted(`s${i}`))))
+        const transaction = (i: number) =>
+          sql.withTransaction(Effect.gen(function*() {
+            yield* add(`t${i}`)
+            yield* add(`u${i}`)
+            assert.isFalse(isCommitted(`t${i}`))
+          })).pipe(Effect.andThen(Effect.sync(() => assert.isTrue(isCommitted(`u${i}`)))))
+        // Each commit writes each page that it changed anew, with a frame around it.
+        const pages = () => Math.floor(statSync(`${filename}-wal`).size / (4096 + 24))
+
+        const atStart = pages()
+        yield* Effect.forEach([0, 1, 2, 3], statement)
+        const alone = pages()
+        yield* Effect.forEach(
+          Array.from({ length: 32 }, (_, i) => [statement(i + 4), transaction(i)]).flat(),
+          (write) => write,
+          { concurrency: "unbounded" }
+        )
+
+        assert.isAtLeast(alone - atStart, 4)
+        assert.isBelow(pages() - alone, 12)
+        assert.lengthOf(yield* names, 4 + 32 * 3)
+        other.close()
+      }).pipe(Effect.provide(Sqlite.layer({ filename })))
+    }))
+
+  it.effect("takes back what fails, and nothing else of its group", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient
+      yield* table
+      const add = (name: string) => sql`INSERT INTO t ${sql.insert({ name })}`
+      const nested = (name: string) =>
+        sql.withTransaction(Effect.gen(function*() {
+          yield* add(`${name} before`)
+          yield* Effect.exit(sql.withTransaction(Effect.andThen(add(`${name} lost`), Effect.fail("no"))))
+          yield* add(`${name} after`)
+        }))
+
+      const exits = yield* Effect.forEach(
+        [
+          add("a"),
+          add("a"),
+          sql.withTransaction(Effect.andThen(add("b"), add("a"))),
+          nested("c"),
+          sql.withTransaction(Effect.andThen(add("d"), Effect.die("no"))),
+          add("e"),
+          sql.withTransaction(Effect.andThen(add("f"), Effect.interrupt)),
+          add("f")
+        ],
+        Effect.exit,
+        { concurrency: "unbounded" }
+      )
+
+      assert.deepStrictEqual(exits.map(Exit.isSuccess), [true, false, false, true, false, true, false, true])
+      assert.deepStrictEqual(yield* names, ["a", "c before", "c after", "e", "f"])
+    }).pipe(Effect.provide(memory)))
+
+  it.effect("fails all of a group that can't be written, keeps none of it, and goes on", () =>
+    Effect.gen(function*() {
+      const filename = join(newFolder(), "a.sqlite")
+      yield* Effect.gen(function*() {
+        const sql = yield* SqlClient
+        yield* table
+        yield* sql`PRAGMA max_page_count = 8`
+        const add = (name: string, size: number) =>
+          sql`INSERT INTO t ${sql.insert({ name, data: new Uint8Array(size) })}`
+        yield* add("kept", 0)
+
+        const exits = yield* Effect.forEach(
+          [
+            add("before", 0),
+            sql.withTransaction(Effect.andThen(add("transaction", 0), Effect.ignore(add("in it", 100_000)))),
+            add("too big", 100_000),
+            add("after", 0)
+          ],
+          Effect.exit,
+          { concurrency: "unbounded" }
+        )
+
+        assert.deepStrictEqual(exits.map(Exit.isFailure), [true, true, true, true])
+        assert.deepStrictEqual(yield* names, ["kept"])
+        yield* add("later", 0)
+        assert.deepStrictEqual(yield* names, ["kept", "later"])
+      }).pipe(Effect.provide(Sqlite.layer({ filename })))
+    }))
+
+  it.effect("does nothing for whoever has gone before its group", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient
+      yield* table
+      const add = (name: string) => sql`INSERT INTO t ${sql.insert({ name })}`
+
+      const gone = yield* Effect.forkChild(
+        Effect.all([add("a"), sql.withTransaction(add("b"))], {
+          concurrency: "unbounded"
+        }),
+        { startImmediately: true }
+      )
+      yield* Fiber.interrupt(gone)
+      yield* add("c")
+
+      assert.deepStrictEqual(yield* names, ["c"])
+    }).pipe(Effect.provide(memory)))
+
+  it.effect("writes what is waiting when it is closed", () =>
+    Effect.gen(function*() {
+      const filename = join(newFolder(), "a.sqlite")
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(Sqlite.layer({ filename }), scope)
+      yield* Effect.provideContext(table, context)
+      const write = SqlClient.use((sql) => sql`INSERT INTO t ${sql.insert({ name: "a" })}`)
+      const writer = yield* Effect.forkChild(Effect.provideContext(write, context), { startImmediately: true })
+      // The group is being gathered.
+      yield* Effect.yieldNow
+
+      yield* Scope.close(scope, Exit.void)
+      yield* Fiber.join(writer)
+
+      assert.deepStrictEqual(yield* names.pipe(Effect.provide(Sqlite.layer({ filename }))), ["a"])
+    }))
+
+  it.effect("reads a file without touching it, and writes nothing", () =>
+    Effect.gen(function*() {
+      const folder = newFolder()
+      const filename = join(folder, "a.sqlite")
+      yield* table.pipe(Effect.provide(Sqlite.layer({ filename })))
+      const before = readFileSync(filename)
+
+      const error = yield* Effect.gen(function*() {
+        assert.deepStrictEqual(yield* names, [])
+        return yield* Effect.flip(SqlClient.use((sql) => sql`INSERT INTO t ${sql.insert({ name: "a" })}`))
+      }).pipe(Effect.provide(Sqlite.layer({ filename, readOnly: true })))
+
+      assert.include(error.message, "attempt to write a readonly database")
+      assert.isTrue(readFileSync(filename).equals(before))
+      assert.deepStrictEqual(readdirSync(folder), ["a.sqlite"])
     }))
 })

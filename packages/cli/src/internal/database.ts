@@ -1,3 +1,4 @@
+import * as Database from "@effect-tenovos/server/Database"
 import type { UnreadableKeys } from "@effect-tenovos/server/Keys"
 import type { MalformedMasterKey } from "@effect-tenovos/server/MasterKey"
 import * as CliError from "effect/cli/CliError"
@@ -16,7 +17,7 @@ export class DatabaseUnusable extends Data.TaggedError("DatabaseUnusable")<{ rea
 /** What to say of the ways in which this database can't be opened, by their tags. */
 export const failures = (database: string) => {
   const unusable = (text: string) =>
-    Effect.fail(new DatabaseUnusable({ message: `Can't use the database ${database}: ${text}` }))
+    Effect.fail(new DatabaseUnusable({ message: `Can't use the database ${Database.toPrintable(database)}: ${text}` }))
   return {
     SqlError: (error: SqlError) => unusable(error.message),
     MigrationError: ({ cause, message }: MigrationError) =>

@@ -183,6 +183,12 @@ export const make = (sql: SqlClient.SqlClient) => {
           AND disabled = 0 AND NOT EXISTS (SELECT 1 FROM denied_tokens WHERE ${sql.in("event_id", eventIds)})`
   }))
 
+  // Other processes delete too, and nobody waits for what another one has begun to delete.
+  const skipLocked = sql.onDialectOrElse({
+    pg: () => sql.literal("FOR UPDATE SKIP LOCKED"),
+    orElse: () => sql.literal("")
+  })
+
   const apiKey = query(SqlSchema.findOneOption({
     Request: Schema.String,
     Result: ApiKey,
@@ -202,6 +208,11 @@ export const make = (sql: SqlClient.SqlClient) => {
 
   const insertFirst = Effect.fnUntraced(
     function*(apiKey: Parameters<typeof upsertApiKey>[0], user: UserRow) {
+      // Transactions of SQLite keep each other out by themselves.
+      yield* sql.onDialectOrElse({
+        pg: () => sql`LOCK TABLE users, api_keys IN SHARE ROW EXCLUSIVE MODE`,
+        orElse: () => Effect.void
+      })
       const { apiKeys, users } = yield* count
       if (apiKeys > 0 && users > 0) return Option.none<string>()
       const isTaken = Option.isSome(yield* userByName(user))
@@ -254,6 +265,11 @@ export const make = (sql: SqlClient.SqlClient) => {
           UNION ALL SELECT 1 FROM retired_tokens WHERE hash = ${hash}`),
         (found) => found.length > 0
       ),
+    /** A few of those whose refresh token has ended before the instant. */
+    deleteEndedSessions: (before: number) =>
+      Effect.orDie(sql`DELETE FROM sessions WHERE id IN (
+        SELECT id FROM sessions WHERE expires_at < ${before} ORDER BY expires_at LIMIT 10 ${skipLocked}
+      )`),
     touchSession,
     sessionByRefreshToken,
     sessionToRotate,
