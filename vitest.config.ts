@@ -4,7 +4,9 @@ import { missing } from "./packages/server/test/support/postgres.ts"
 const packages = ["core", "server", "testing", "cli"].map((name) => ({ name, root: `packages/${name}` }))
 
 // The suites of the server that a database makes a difference to, on each of the others too.
-const onDatabases = ["Authority", "AuthorityApi", "Migrations", "Seed"].map((suite) => `test/${suite}.test.ts`)
+const onDatabases = ["Authority", "AuthorityApi", "Migrations", "Seed", "Statements"].map((suite) =>
+  `test/${suite}.test.ts`
+)
 const file = {
   name: "server on a file",
   root: "packages/server",

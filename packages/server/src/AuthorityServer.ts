@@ -107,7 +107,8 @@ export const layerAuthority = (
         : Layer.succeed(Passwords.Passwords, options.passwords)
     ),
     Layer.provideMerge(Limits.layer(options?.limits)),
-    Layer.provide(Migrations.layer),
+    // Of this database, and not of another authority's in the same program.
+    Layer.provide(Layer.fresh(Migrations.layer)),
     Layer.provideMerge(Database.layer(options?.database ?? ":memory:")),
     // Read first, so that a malformed one touches no database.
     Layer.provide(MasterKey.layer(options))
