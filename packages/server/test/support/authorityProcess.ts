@@ -28,6 +28,7 @@ export interface Answer {
   readonly tokens?: Tokens
 }
 
+const tenant = "default"
 const user = { username: "ada", password: Redacted.make("secret") }
 
 const answer = Effect.fnUntraced(function*(request: Request) {
@@ -42,18 +43,18 @@ const answer = Effect.fnUntraced(function*(request: Request) {
         idToken: reveal(session.authorization)
       }
     }))
-  if (request.what === "signIn") return yield* issued(authority.authorize(user))
+  if (request.what === "signIn") return yield* issued(authority.authorize({ tenant, ...user }))
   const accessToken = Redacted.make(request.tokens.accessToken)
   switch (request.what) {
     case "refresh":
       return yield* issued(
-        authority.refresh({ accessToken, refreshToken: Redacted.make(request.tokens.refreshToken) })
+        authority.refresh({ tenant, accessToken, refreshToken: Redacted.make(request.tokens.refreshToken) })
       )
     case "expire":
-      return yield* Effect.as(authority.expire(accessToken), { id: request.id, isOk: true })
+      return yield* Effect.as(authority.expire({ tenant, accessToken }), { id: request.id, isOk: true })
     case "isLive":
       return yield* Effect.map(
-        authority.verify({ accessToken, idToken: Redacted.make(request.tokens.idToken) }),
+        authority.verify({ tenant, accessToken, idToken: Redacted.make(request.tokens.idToken) }),
         (user) => ({ id: request.id, isOk: Option.isSome(user) })
       )
   }
