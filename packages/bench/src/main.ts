@@ -19,6 +19,7 @@ import * as memory from "./memory.ts"
 import * as reads from "./reads.ts"
 import * as request from "./request.ts"
 import * as size from "./size.ts"
+import * as writes from "./writes.ts"
 
 const questions = {
   reads: { title: "Reading a valid session, in CPU time", run: reads.run },
@@ -27,7 +28,8 @@ const questions = {
   giveUp: { title: "A caller who gives up, and one-time refresh tokens", run: giveUp.run },
   request: { title: "CPU added to a request", run: request.run },
   size: { title: "Bundle and start", run: size.run },
-  memory: { title: "Memory", run: memory.run }
+  memory: { title: "Memory", run: memory.run },
+  writes: { title: "Writes that wait for the disk", run: writes.run }
 }
 
 const Answer = Schema.fromJsonString(Schema.Array(Figure))

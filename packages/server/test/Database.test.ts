@@ -73,6 +73,30 @@ describe("Database", () => {
       }
     }))
 
+  it.effect("looks for damage in a large file too, but not in its sessions", () =>
+    Effect.gen(function*() {
+      const filename = yield* stopped
+      const database = new DatabaseSync(filename)
+      database.exec(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9000)
+        INSERT INTO sessions (id, user_sub, client_id, refresh_token_hash, auth_time, expires_at)
+        SELECT i, (SELECT min(sub) FROM users), hex(zeroblob(2000)), i, 0, 9e12 FROM n`)
+      const pageOf = (table: string) => {
+        const row = database.prepare("SELECT rootpage FROM sqlite_master WHERE name = ?").get(table)
+        return (Number(row?.["rootpage"]) - 1) * 4096
+      }
+      const [keys, sessions] = [pageOf("keys"), pageOf("sessions")]
+      database.close()
+      const whole = readFileSync(filename)
+      assert.isAbove(whole.length, 33 * 2 ** 20)
+
+      writeFileSync(filename, Buffer.from(whole).fill(0xff, keys, keys + 4096))
+      assert.match(yield* refusal(filename), /damaged: /)
+      writeFileSync(filename, Buffer.from(whole).fill(0xff, sessions, sessions + 4096))
+      yield* Layer.build(AuthorityServer.layerAuthority({ database: filename, keys: fixtures.keys })).pipe(
+        Effect.scoped
+      )
+    }))
+
   it.effect("refuses a file of a later release, and leaves it as it is, with the journal of a killed process", () =>
     Effect.gen(function*() {
       const filename = yield* stopped
