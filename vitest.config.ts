@@ -4,9 +4,16 @@ import { missing } from "./packages/server/test/support/postgres.ts"
 const packages = ["core", "server", "testing", "cli"].map((name) => ({ name, root: `packages/${name}` }))
 
 // The suites of the server that a database makes a difference to, on each of the others too.
-const onDatabases = ["Authority", "AuthorityApi", "Migrations", "Seed", "Statements"].map((suite) =>
-  `test/${suite}.test.ts`
-)
+const onDatabases = [
+  "Authority",
+  "AuthorityApi",
+  "Migrations",
+  "Profiles",
+  "Renewal",
+  "Seed",
+  "Statements",
+  "Tenants"
+].map((suite) => `test/${suite}.test.ts`)
 const file = {
   name: "server on a file",
   root: "packages/server",
@@ -16,7 +23,7 @@ const file = {
 const postgres = {
   name: missing === undefined ? "server on PostgreSQL" : `server on PostgreSQL, skipped: ${missing}`,
   root: "packages/server",
-  include: [...onDatabases, "test/postgres/*.test.ts"],
+  include: [...onDatabases, "test/Races.test.ts", "test/postgres/*.test.ts"],
   env: { TENOVOS_TEST_DATABASE: "postgres" },
   globalSetup: "test/support/postgres.ts",
   setupFiles: missing === undefined ? [] : ["test/support/withoutPostgres.ts"]

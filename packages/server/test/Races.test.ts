@@ -1,4 +1,5 @@
-import { Sqlite } from "@effect-tenovos/server"
+import { Database } from "@effect-tenovos/server"
+import { kind, onFresh } from "./support/databases.ts"
 import { races } from "./support/races.ts"
 
-races("SQLite", Sqlite.layer({ filename: ":memory:" }))
+races(kind, onFresh(Database.layer))
