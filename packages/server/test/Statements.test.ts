@@ -27,14 +27,24 @@ const everyStatement = Effect.gen(function*() {
       })
     }
   })
-  yield* Effect.gen(function*() {
+  const calls = Effect.gen(function*() {
     const first = yield* signIn
+    yield* refresh(first)
     yield* refresh(first)
     yield* sample(first)
     yield* token({ session: { accessToken: "unknown", refreshToken: "unknown" } })
     yield* fixtures.expire(first)
+    // A refresh token that was replaced long ago.
+    const second = yield* signIn
+    yield* refresh(second)
+    yield* TestClock.adjust("1 minute")
+    yield* token(second)
     yield* (yield* Authority.Authority).count
-  }).pipe(Effect.provide(fixtures.layer()), Effect.withTracer(tracer))
+  })
+  yield* Effect.forEach(
+    [{}, { refreshAnswer: "replaces" }, { profile: "strict" }] as const,
+    (options) => calls.pipe(Effect.provide(fixtures.layer(options)), Effect.withTracer(tracer))
+  )
   yield* Seed.firstStart.pipe(Effect.provide(fixtures.layerAuthority()), Effect.withTracer(tracer))
   return statements
 })
