@@ -9,6 +9,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpServer from "effect/http/HttpServer"
 import type { ServeError } from "effect/http/HttpServerError"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
@@ -24,7 +25,9 @@ import * as Audit from "./Audit.ts"
 import * as Authority from "./Authority.ts"
 import * as AuthorityApi from "./AuthorityApi.ts"
 import * as Control from "./Control.ts"
+import * as ControlServer from "./ControlServer.ts"
 import * as Database from "./Database.ts"
+import * as controlled from "./internal/controlled.ts"
 import * as nodeServer from "./internal/nodeServer.ts"
 import * as Keys from "./Keys.ts"
 import * as Limits from "./Limits.ts"
@@ -64,7 +67,7 @@ export interface NodeOptions extends Options {
   readonly host?: string | undefined
   /** Zero takes a free one. Defaults to 4010. */
   readonly port?: number | undefined
-  /** Lets tests move the clock, at `/__control`: see `Control`. Only on loopback. Defaults to false. */
+  /** Lets tests control it, at `/__control` and `/__inspector`: see `ControlApi`. Only on loopback. Defaults to false. */
   readonly dev?: boolean | undefined
 }
 
@@ -126,26 +129,34 @@ export const layerNode = (
   options?: NodeOptions
 ): Layer.Layer<
   AuthorityServer | Authority.Authority | Keys.Keys | Audit.Audit,
-  OpeningError | ServeError | Control.NotLoopback
+  OpeningError | ServeError | ControlServer.NotLoopback
 > => {
   const host = options?.host ?? "127.0.0.1"
   const isDev = options?.dev === true
-  if (isDev && !Control.isLoopback(host)) return Layer.effectContext(new Control.NotLoopback({ host }))
+  if (isDev && !ControlServer.isLoopback(host)) return Layer.effectContext(new ControlServer.NotLoopback({ host }))
   const server = isDev
-    ? Effect.flatMap(Control.makeClock, (clock) =>
-      // Around the making too: routes keep the context that they are made in.
-      Effect.provideService(
-        listen(AuthorityApi.makeWith(Control.layerRoutes(clock)), host, options),
-        Clock.Clock,
-        clock
-      ))
-    : listen(AuthorityApi.make, host, options)
+    ? Effect.gen(function*() {
+      const authority = yield* Authority.Authority
+      const control = yield* Control.make
+      const app = yield* withoutClock(
+        AuthorityApi.makeWith(Layer.provide(ControlServer.layerRoutes, Layer.succeed(Control.Control, control)))
+      )
+      return yield* listen(
+        controlled.make(nodeServer.requireHost(app), { authority, control, sever: controlled.severSocket }),
+        host,
+        options
+      )
+    })
+    : Effect.flatMap(AuthorityApi.make, (app) => listen(nodeServer.requireHost(app), host, options))
   return Layer.effect(AuthorityServer, server).pipe(Layer.provideMerge(layerAuthority(options)))
 }
 
 const listen = Effect.fnUntraced(
-  function*(make: typeof AuthorityApi.make, host: string, options: NodeOptions | undefined) {
-    const app = yield* make
+  function*(
+    app: Effect.Effect<HttpServerResponse.HttpServerResponse, never, HttpServerRequest.HttpServerRequest | Scope.Scope>,
+    host: string,
+    options: NodeOptions | undefined
+  ) {
     const server = nodeServer.make()
     const http = yield* NodeHttpServer.make(() => server, {
       host,
@@ -154,7 +165,7 @@ const listen = Effect.fnUntraced(
     })
     const origin = HttpServer.formatAddress(http.address)
     const endpointUrl = options?.endpointUrl ?? `${origin}/v1`
-    yield* http.serve(nodeServer.requireHost(app)).pipe(
+    yield* http.serve(app).pipe(
       Effect.provideService(AuthorityApi.EndpointUrl, endpointUrl),
       Effect.provideService(AuthorityApi.BasicAuthentication, options?.basicAuthentication ?? "ignored"),
       Effect.provideService(Headers.CurrentRedactedNames, redactedHeaders),
@@ -166,6 +177,12 @@ const listen = Effect.fnUntraced(
     return AuthorityServer.of({ origin, endpointUrl })
   }
 )
+
+/** Routes keep the context that they are made in, and a clock in it would win over that of the request. */
+const withoutClock = <A>(app: Effect.Effect<A, never, Services>): Effect.Effect<A, never, Services> =>
+  Effect.updateContext(app, (context: Context.Context<Services>) => Context.omit(Clock.Clock)(context))
+
+type Services = Authority.Authority | Keys.Keys | Limits.Limits | SqlClient | Scope.Scope
 
 // What a tracer would otherwise write into spans.
 const redactedHeaders = ["authorization", "cookie", "set-cookie", "x-api-key", "accesstoken"]
@@ -180,25 +197,51 @@ const redactedHeaders = ["authorization", "cookie", "set-cookie", "x-api-key", "
 export const layerHttpClient = (
   options?: Options
 ): Layer.Layer<HttpClient.HttpClient | Authority.Authority | Keys.Keys | Audit.Audit, OpeningError> =>
+  Layer.effect(HttpClient.HttpClient, Effect.map(withoutClock(AuthorityApi.make), (app) => client(app, options))).pipe(
+    Layer.provideMerge(layerAuthority(options))
+  )
+
+/**
+ * The same under control. The requests follow the clock that {@link Control} moves, which goes with the one that is
+ * current when the layer is built. A connection that is to end fails with an `HttpClientError`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerHttpClientControlled = (
+  options?: Options
+): Layer.Layer<
+  HttpClient.HttpClient | Authority.Authority | Keys.Keys | Audit.Audit | Control.Control,
+  OpeningError
+> =>
   Layer.effect(
     HttpClient.HttpClient,
     Effect.gen(function*() {
-      const app = yield* AuthorityApi.make
-      const endpointUrl = options?.endpointUrl
-      return HttpClient.make((request) =>
-        Effect.scoped(app).pipe(
-          Effect.map((response) => HttpServerResponse.toClientResponse(response, { request })),
-          Effect.provideService(AuthorityApi.BasicAuthentication, options?.basicAuthentication ?? "ignored"),
-          Effect.provideService(HttpServerRequest.HttpServerRequest, HttpServerRequest.fromClientRequest(request)),
-          endpointUrl === undefined ? (self) => self : Effect.provideService(AuthorityApi.EndpointUrl, endpointUrl)
-        )
-      )
-    }).pipe(
-      // Routes keep the context that they are made in, and a clock in it would win over the caller's.
-      Effect.updateContext((
-        context: Context.Context<
-          Authority.Authority | Keys.Keys | Audit.Audit | Limits.Limits | SqlClient | Scope.Scope
-        >
-      ) => Context.omit(Clock.Clock)(context))
+      const authority = yield* Authority.Authority
+      const control = yield* Control.Control
+      const app = yield* withoutClock(AuthorityApi.make)
+      return client(controlled.make(app, { authority, control, sever: controlled.severInMemory }), options)
+    })
+  ).pipe(Layer.provideMerge(Control.layer), Layer.provideMerge(layerAuthority(options)))
+
+const client = (
+  app: Effect.Effect<
+    HttpServerResponse.HttpServerResponse,
+    controlled.Severed,
+    HttpServerRequest.HttpServerRequest | Scope.Scope
+  >,
+  options: Options | undefined
+) =>
+  HttpClient.make((request) =>
+    Effect.scoped(app).pipe(
+      Effect.map((response) => HttpServerResponse.toClientResponse(response, { request })),
+      Effect.mapError((cause) =>
+        new HttpClientError.HttpClientError({ reason: new HttpClientError.TransportError({ request, cause }) })
+      ),
+      Effect.provideService(AuthorityApi.BasicAuthentication, options?.basicAuthentication ?? "ignored"),
+      Effect.provideService(HttpServerRequest.HttpServerRequest, HttpServerRequest.fromClientRequest(request)),
+      options?.endpointUrl === undefined
+        ? (self) => self
+        : Effect.provideService(AuthorityApi.EndpointUrl, options.endpointUrl)
     )
-  ).pipe(Layer.provideMerge(layerAuthority(options)))
+  )

@@ -1,173 +1,239 @@
 /**
- * The control plane of an authority, for tests: it moves the clock, so that a program in any language sees its tokens
- * expire without waiting. It stands at `/__control` of a server that was started with `dev`, and nowhere else.
+ * What a test may do to an authority, without HTTP: move its clock, let requests fail, read what was asked, end sessions,
+ * and take its state back.
  *
- * **Details**
- *
- * - `GET /__control/clock` answers `{ "now": "2026-01-01T00:00:00.000Z", "advanced": 0 }`: the time of the authority, in
- *   ISO 8601, and by how many milliseconds it is ahead of the real one.
- * - `POST /__control/clock` with `{ "advance": 3600000 }` moves it forward by as many milliseconds, and answers the same.
- *   A fraction of a millisecond is dropped.
- * - Refusals are `{ "message": "…" }`: 400 for any other body or `Content-Type`, and for a time after the year 9999; 403
- *   unless both the socket's other end and the `Host` header are loopback; 404 for any other path or method.
- *
- * Everything that the server says and decides follows: tokens, refresh tokens, the `Date` header. What waits doesn't: a
- * timeout lasts as long as before.
+ * Each tenant can be controlled on its own, and all of them together. A tenant's clock goes with the authority's, and
+ * its requests meet its own faults and those of all.
  *
  * **Gotchas**
  *
- * The clock never goes back. The shift is forgotten when the server stops, but a database in a file keeps the sessions
- * that were made under it.
- *
- * Only the server's own answers follow: who calls the `Authority` that `layerNode` gives does so under their own clock.
+ * Clocks never go back, not by a reset or a restored snapshot either: who needs an earlier time makes a new tenant. What
+ * was moved, injected, noted and snapshot is forgotten when the process ends, but a database in a file keeps the sessions
+ * that were made under a moved clock. The authority's signing keys belong to no tenant, and follow the authority's clock.
  *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as HttpRouter from "effect/http/HttpRouter"
-import type { HttpServerRequest } from "effect/http/HttpServerRequest"
-import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Ref from "effect/Ref"
-import * as Schema from "effect/Schema"
-import { BlockList, isIP } from "node:net"
-import { readJson } from "./internal/body.ts"
+import * as Redacted from "effect/Redacted"
+import * as SqlClient from "effect/sql/SqlClient"
+import { randomBytes } from "node:crypto"
+import { Authority } from "./Authority.ts"
+import * as ControlApi from "./ControlApi.ts"
+import * as ControlClock from "./ControlClock.ts"
+import * as Fault from "./Fault.ts"
+import * as controlRows from "./internal/controlRows.ts"
+import * as Journal from "./Journal.ts"
 
 /**
- * A clock that can be moved forward.
+ * What can be done to one tenant, or to all.
  *
  * @category models
  * @since 0.1.0
  */
-export interface ControlledClock extends Clock.Clock {
-  /** By how many whole milliseconds it is ahead of the clock that it wraps. */
-  readonly advanced: Effect.Effect<number>
-  /** Moves it forward by milliseconds. `false`, and not moved, when it would come after the year 9999. */
-  readonly advance: (milliseconds: number) => Effect.Effect<boolean>
+export interface Controls {
+  readonly clock: ControlClock.ControlledClock
+  readonly faults: Fault.Injector
+  readonly journal: Journal.Journal
+  /** The 500 newest. */
+  readonly sessions: Effect.Effect<ReadonlyArray<ControlApi.Session>>
+  readonly users: Effect.Effect<ReadonlyArray<ControlApi.User>>
+  /** Ends sessions as `DELETE /auth/token` does. Gives how many there were. */
+  readonly revoke: (which: ControlApi.Which) => Effect.Effect<number>
+  /** Keeps API keys, users and sessions as they are now. The sixteen newest snapshots can be restored. */
+  readonly snapshot: Effect.Effect<string>
+  readonly restore: (snapshot: string) => Effect.Effect<void, ControlApi.NotFound>
+  /** Forgets all sessions, faults and requests; API keys and users stay. */
+  readonly reset: Effect.Effect<void>
 }
 
 /**
- * The body of `POST /__control/clock`: milliseconds, from 0 on.
+ * What the requests of one tenant go by.
  *
- * @category schemas
+ * @category models
  * @since 0.1.0
  */
-export const Advance = Schema.Struct({ advance: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)) })
+export interface World {
+  readonly clock: ControlClock.ControlledClock
+  readonly take: (operation: Fault.Operation) => Effect.Effect<Fault.Verdict>
+  readonly record: (entry: Omit<Journal.Entry, "sequence">, claims: Journal.Claims | undefined) => Effect.Effect<void>
+}
 
 /**
- * Wraps the current clock. Waiting and measuring stay as they are.
- *
+ * @category services
+ * @since 0.1.0
+ */
+export class Control extends Context.Service<Control, {
+  readonly all: Controls
+  readonly tenant: (name: string) => Effect.Effect<Controls, ControlApi.NotFound>
+  readonly tenants: Effect.Effect<ReadonlyArray<ControlApi.TenantSummary>>
+  readonly addTenant: (tenant?: ControlApi.NewTenant) => Effect.Effect<ControlApi.Tenant, ControlApi.Conflict>
+  /** Forgets the tenant: its API keys, users and sessions, clock, faults and requests. */
+  readonly removeTenant: (name: string) => Effect.Effect<void, ControlApi.NotFound>
+  /** Of the tenant of a request's API key, or of none when the key is unknown. */
+  readonly world: (tenant: string | null) => Effect.Effect<World>
+}>()("@effect-tenovos/server/Control") {}
+
+/**
  * @category constructors
  * @since 0.1.0
  */
-export const makeClock: Effect.Effect<ControlledClock> = Effect.gen(function*() {
-  const real = yield* Clock.Clock
-  const shift = yield* Ref.make(0)
+export const make: Effect.Effect<Control["Service"], never, Authority | SqlClient.SqlClient> = Effect.gen(function*() {
+  const authority = yield* Authority
+  const db = controlRows.make(yield* SqlClient.SqlClient)
+  const clock = yield* ControlClock.make
+  const recorder = yield* Journal.make
+  const claims = new Map<string, Journal.Claims>()
+  const tenants = new Map<string, Controls>()
 
-  const millis = () => real.currentTimeMillisUnsafe() + Ref.getUnsafe(shift)
-  const nanos = () => real.currentTimeNanosUnsafe() + BigInt(Ref.getUnsafe(shift)) * 1_000_000n
+  const clockOf = (tenant: string) => tenants.get(tenant)?.clock ?? clock
 
-  return {
-    currentTimeMillisUnsafe: millis,
-    currentTimeMillis: Effect.sync(millis),
-    currentTimeNanosUnsafe: nanos,
-    currentTimeNanos: Effect.sync(nanos),
-    monotonicTimeNanosUnsafe: () => real.monotonicTimeNanosUnsafe(),
-    monotonicTimeNanos: real.monotonicTimeNanos,
-    sleep: (duration) => real.sleep(duration),
-    advanced: Ref.get(shift),
-    advance: Effect.fnUntraced(function*(milliseconds) {
-      const now = yield* real.currentTimeMillis
-      return yield* Ref.modify(shift, (before) => {
-        const after = before + Math.floor(milliseconds)
-        return now + after > endOfTime ? [false, before] : [true, after]
-      })
-    })
+  const controls = (own: Pick<Controls, "clock" | "faults">, tenant?: string): Controls => {
+    const journal = recorder.of(tenant)
+    const snapshots = new Map<string, controlRows.Snapshot>()
+    return {
+      ...own,
+      journal,
+      sessions: Effect.map(
+        db.sessions(tenant),
+        (rows) => rows.map((row) => toSession(row, claims.get(row.id), clockOf(row.tenant).currentTimeMillisUnsafe()))
+      ),
+      users: db.users(tenant),
+      revoke: Effect.fn("Control.revoke")(function*(which) {
+        return yield* db.revoke(tenant, which, Math.floor(yield* own.clock.currentTimeMillis))
+      }),
+      snapshot: Effect.gen(function*() {
+        const id = randomBytes(9).toString("base64url")
+        snapshots.set(id, yield* db.snapshot(tenant))
+        for (const old of Array.from(snapshots.keys()).slice(0, -16)) snapshots.delete(old)
+        return id
+      }).pipe(Effect.withSpan("Control.snapshot")),
+      restore: Effect.fn("Control.restore")(function*(id) {
+        const snapshot = snapshots.get(id)
+        if (snapshot === undefined) return yield* new ControlApi.NotFound({ message: "There is no such snapshot" })
+        yield* db.restore(tenant, snapshot)
+      }),
+      reset: Effect.all([db.endSessions(tenant), own.faults.clear(), journal.clear], { discard: true }).pipe(
+        Effect.withSpan("Control.reset")
+      )
+    }
   }
+
+  /** Of a tenant that exists. */
+  const ofTenant = (name: string) =>
+    Effect.gen(function*() {
+      const found = tenants.get(name)
+      if (found !== undefined) return found
+      const made = controls({ clock: yield* ControlClock.branch(clock), faults: yield* Fault.make }, name)
+      tenants.set(name, made)
+      return made
+    })
+
+  const common = controls({ clock, faults: yield* Fault.make })
+  const all: Controls = {
+    ...common,
+    clock: {
+      ...clock,
+      // A tenant may be ahead of the others, and must not come past the end either.
+      advance: (milliseconds) =>
+        Effect.suspend(() => {
+          const ahead = Array.from(tenants.values(), ({ clock }) => clock.currentTimeMillisUnsafe() + milliseconds)
+          return ahead.some((time) => time > ControlClock.endOfTime)
+            ? Effect.succeed(false)
+            : clock.advance(milliseconds)
+        })
+    },
+    reset: Effect.suspend(() =>
+      Effect.all([common.reset, ...Array.from(tenants.values(), ({ faults }) => faults.clear())], { discard: true })
+    )
+  }
+
+  const tenant: Control["Service"]["tenant"] = Effect.fnUntraced(function*(name) {
+    if (!(yield* db.hasTenant(name))) return yield* unknownTenant
+    return yield* ofTenant(name)
+  })
+
+  const addTenant: Control["Service"]["addTenant"] = Effect.fn("Control.addTenant")(function*(options) {
+    const name = options?.tenant ?? `tenant-${randomBytes(9).toString("base64url")}`
+    if (yield* db.hasTenant(name)) return yield* new ControlApi.Conflict({ message: "There is such a tenant already" })
+    const apiKey = random("apiKey", 30)
+    const users = options?.users ?? [{ username: "ada", password: random("password", 18), email: "ada@example.com" }]
+    yield* authority.addApiKey(apiKey, { tenant: name })
+    yield* Effect.forEach(users, (user) => authority.addUser({ ...user, tenant: name }), { discard: true })
+    return { tenant: name, apiKey, users }
+  })
+
+  const removeTenant: Control["Service"]["removeTenant"] = Effect.fn("Control.removeTenant")(function*(name) {
+    if (!(yield* db.hasTenant(name))) return yield* unknownTenant
+    yield* db.removeTenant(name)
+    yield* recorder.of(name).clear
+    tenants.delete(name)
+  })
+
+  const world: Control["Service"]["world"] = Effect.fnUntraced(function*(name) {
+    const own = name === null ? common : yield* ofTenant(name)
+    return {
+      clock: own.clock,
+      take: Effect.fnUntraced(function*(operation) {
+        const verdict = yield* own.faults.take(operation)
+        if (own === common || Option.isSome(verdict.fault)) return verdict
+        const { delay, fault } = yield* common.faults.take(operation)
+        return { delay: verdict.delay + delay, fault }
+      }),
+      record: (entry, issued) =>
+        Effect.suspend(() => {
+          if (issued !== undefined && entry.session !== null) {
+            // Deleted first, so that the newest are the last.
+            claims.delete(entry.session)
+            claims.set(entry.session, issued)
+            for (const old of Array.from(claims.keys()).slice(0, -maxClaims)) claims.delete(old)
+          }
+          return recorder.record(entry)
+        })
+    }
+  })
+
+  return Control.of({
+    all,
+    tenant,
+    tenants: Effect.suspend(() => db.tenants(Math.floor(clock.currentTimeMillisUnsafe()))),
+    addTenant,
+    removeTenant,
+    world
+  })
 })
 
-/** The last moment that the `Date` header can tell, whose years have four digits. */
-const endOfTime = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
+const maxClaims = 1000
+
+const unknownTenant = new ControlApi.NotFound({ message: "There is no such tenant" })
+
+const random = (label: string, bytes: number) => Redacted.make(randomBytes(bytes).toString("base64url"), { label })
+
+const toSession = (
+  row: controlRows.Session,
+  claims: Journal.Claims | undefined,
+  now: number
+): ControlApi.Session => {
+  const left = (end: number) => row.revoked_at === null ? Math.max(0, Math.floor(end - now)) : 0
+  return {
+    id: row.id,
+    tenant: row.tenant,
+    username: row.username,
+    signedInAt: toIso(row.auth_time * 1000),
+    refreshedAt: row.refreshed_at === null ? null : toIso(row.refreshed_at),
+    revokedAt: row.revoked_at === null ? null : toIso(row.revoked_at),
+    refreshTokenLife: left(row.expires_at),
+    accessTokenLife: claims === undefined ? null : left(Number(claims.access["exp"]) * 1000),
+    claims: claims ?? null
+  }
+}
+
+const toIso = (milliseconds: number): string => new Date(milliseconds).toISOString()
 
 /**
- * The paths below `/__control`. They move this clock, which is to be provided to the application and to its server.
- *
  * @category layers
  * @since 0.1.0
  */
-export const layerRoutes = (clock: ControlledClock): Layer.Layer<never, never, HttpRouter.HttpRouter> =>
-  HttpRouter.use(Effect.fnUntraced(function*(router) {
-    const read = Effect.map(
-      Effect.all([clock.currentTimeMillis, clock.advanced]),
-      ([now, advanced]) => HttpServerResponse.jsonUnsafe({ now: new Date(now).toISOString(), advanced })
-    )
-
-    const advance = (request: HttpServerRequest) =>
-      readJson(request, misunderstood).pipe(
-        Effect.flatMap(decodeAdvance),
-        Effect.matchEffect({
-          onFailure: () => Effect.succeed(refusal(400, misunderstood)),
-          onSuccess: (body) =>
-            Effect.flatMap(clock.advance(body.advance), (isMoved) =>
-              isMoved ? read : Effect.succeed(refusal(400, "The clock can't go past the year 9999")))
-        })
-      )
-
-    yield* router.add("GET", "/__control/clock", fromLoopback(() => read))
-    // A browser lets no page of another origin send JSON without asking first, and nothing here says yes.
-    yield* router.add("POST", "/__control/clock", fromLoopback(advance))
-  }))
-
-const misunderstood = "Expected { \"advance\": milliseconds }, in JSON, with a finite number from 0 on"
-
-const decodeAdvance = Schema.decodeUnknownEffect(Advance, { onExcessProperty: "error" })
-
-const refusal = (status: number, message: string) => HttpServerResponse.jsonUnsafe({ message }, { status })
-
-/** A page whose name was rebound to 127.0.0.1 reaches the socket from loopback, but sends its own name as `Host`. */
-const fromLoopback =
-  <E, R>(handle: (request: HttpServerRequest) => Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
-  (request: HttpServerRequest): Effect.Effect<HttpServerResponse.HttpServerResponse, E, R> =>
-    Option.exists(request.peerAddress, isLoopback) && isLoopback(nameOf(request.headers["host"] ?? ""))
-      ? handle(request)
-      : Effect.succeed(refusal(403, "The control plane is only for this machine, by a name of loopback"))
-
-/** `localhost:4010` and `[::1]:4010` without the port. */
-const nameOf = (host: string): string => {
-  const [, inBrackets, name = ""] = /^(?:\[([^[\]]*)\]|([^:[\]]*))(?::\d*)?$/.exec(host) ?? []
-  return inBrackets ?? name
-}
-
-/**
- * Whether it is `localhost`, or an address in 127.0.0.0/8 or `::1`.
- *
- * @category predicates
- * @since 0.1.0
- */
-export const isLoopback = (host: string): boolean => {
-  const version = isIP(host)
-  return version === 0
-    ? host.toLowerCase() === "localhost"
-    : loopback.check(host, version === 4 ? "ipv4" : "ipv6")
-}
-
-const loopback = new BlockList()
-loopback.addSubnet("127.0.0.0", 8)
-loopback.addAddress("::1", "ipv6")
-
-/**
- * A control plane was asked for on an address that others may reach.
- *
- * @category errors
- * @since 0.1.0
- */
-export class NotLoopback extends Schema.TaggedError<NotLoopback>("@effect-tenovos/server/Control/NotLoopback")(
-  "NotLoopback",
-  { host: Schema.String }
-) {
-  override get message(): string {
-    return `A control plane is only for loopback, and ${this.host || "an empty host"} is not`
-  }
-}
+export const layer: Layer.Layer<Control, never, Authority | SqlClient.SqlClient> = Layer.effect(Control, make)

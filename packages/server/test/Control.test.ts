@@ -1,4 +1,4 @@
-import { AuthorityApi, AuthorityServer, Control } from "@effect-tenovos/server"
+import { AuthorityApi, AuthorityServer, Control, ControlClock, ControlServer } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -213,7 +213,7 @@ describe("/__control/clock", () => {
           ["GET", "/__control/"],
           ["GET", "/__control/clock/"],
           ["GET", "/__control/Clock"],
-          ["POST", "/__control/reset"],
+          ["POST", "/__control/journal"],
           ["PUT", "/__control/clock"],
           ["DELETE", "/__control/clock"],
           ["OPTIONS", "/__control/clock"]
@@ -281,7 +281,8 @@ describe("/__control/clock", () => {
 
   it.effect("refuses a socket that comes from elsewhere", () =>
     Effect.gen(function*() {
-      const app = yield* AuthorityApi.makeWith(Control.layerRoutes(yield* Control.makeClock))
+      const control = Layer.succeed(Control.Control, yield* Control.make)
+      const app = yield* AuthorityApi.makeWith(Layer.provide(ControlServer.layerRoutes, control))
       const request = HttpServerRequest.fromClientRequest(
         HttpClientRequest.get("http://localhost/__control/clock", { headers: { host: "localhost" } })
       )
@@ -337,7 +338,7 @@ describe("layerNode with dev", () => {
 
       assert.strictEqual(status, 200)
       for (const host of ["localhost", "LOCALHOST", "127.0.0.1", "127.255.255.255", "::1", "0:0:0:0:0:0:0:1"]) {
-        assert.isTrue(Control.isLoopback(host), host)
+        assert.isTrue(ControlServer.isLoopback(host), host)
       }
     }).pipe(Effect.provide(fixtures.layerNode({ dev: true, host: "localhost" }))))
 })
@@ -345,7 +346,7 @@ describe("layerNode with dev", () => {
 describe("makeClock", () => {
   it.effect("moves what is told, and not what is waited for or measured", () =>
     Effect.gen(function*() {
-      const controlled = yield* Control.makeClock
+      const controlled = yield* ControlClock.make
       const read = Effect.all([
         Clock.currentTimeMillis,
         Clock.currentTimeNanos,

@@ -1,5 +1,6 @@
 import { BadRequest } from "@effect-tenovos/core/TenovosApi"
 import * as ByteSize from "effect/ByteSize"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import type * as HttpServerRequest from "effect/http/HttpServerRequest"
@@ -19,17 +20,33 @@ export const tooLong: HttpServerResponse.HttpServerResponse = HttpServerResponse
 
 const decode = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Unknown))
 
+/** The text of a body. One that is too long is answered at once. */
+export const readText = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
+  if (Number(request.headers["content-length"]) > maxBytes) return yield* Effect.die(tooLong)
+  const text = yield* Effect.orDie(request.text).pipe(
+    Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(maxBytes))
+  )
+  // Without a socket nothing has counted the bytes yet.
+  if (Buffer.byteLength(text) > maxBytes) return yield* Effect.die(tooLong)
+  return text
+})
+
+/** Set by whoever had to read the body before the application: it can be read only once. */
+export const ReadAhead: Context.Reference<Effect.Effect<string> | undefined> = Context.Reference<
+  Effect.Effect<string> | undefined
+>("@effect-tenovos/server/internal/body/ReadAhead", { defaultValue: () => undefined })
+
+/** Whether the body says that it is JSON. */
+export const isJson = (request: HttpServerRequest.HttpServerRequest): boolean => {
+  const [mediaType = ""] = (request.headers["content-type"] ?? "").split(";")
+  return mediaType.trim().toLowerCase() === "application/json"
+}
+
 /** The JSON of a body. What isn't JSON, or doesn't say so, is refused with this message. */
 export const readJson = Effect.fnUntraced(
   function*(request: HttpServerRequest.HttpServerRequest, message: string) {
-    const [mediaType = ""] = (request.headers["content-type"] ?? "").split(";")
-    if (mediaType.trim().toLowerCase() !== "application/json") return yield* new BadRequest({ message })
-    if (Number(request.headers["content-length"]) > maxBytes) return yield* Effect.die(tooLong)
-    const text = yield* Effect.orDie(request.text).pipe(
-      Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(maxBytes))
-    )
-    // Without a socket nothing has counted the bytes yet.
-    if (Buffer.byteLength(text) > maxBytes) return yield* Effect.die(tooLong)
+    if (!isJson(request)) return yield* new BadRequest({ message })
+    const text = yield* (yield* ReadAhead) ?? readText(request)
     return yield* Effect.mapError(decode(text), () => new BadRequest({ message }))
   }
 )

@@ -73,13 +73,18 @@ export const gateway = (
     yield* Effect.logDebug("Answered").pipe(
       Effect.annotateLogs({ method: request.method, path: pathOf(request.url), status: response.status })
     )
-    return HttpServerResponse.setHeaders(response, {
-      "cache-control": "no-store",
-      // The authority's clock, also when that isn't the machine's: clients measure their offset by it.
-      date: new Date(yield* Clock.currentTimeMillis).toUTCString()
-    })
+    return yield* stamp(response)
   })
 }
 
+/** The headers of every answer. */
+export const stamp = (response: HttpServerResponse.HttpServerResponse) =>
+  Effect.map(Clock.currentTimeMillis, (now) =>
+    HttpServerResponse.setHeaders(response, {
+      "cache-control": "no-store",
+      // The authority's clock, also when that isn't the machine's: clients measure their offset by it.
+      date: new Date(now).toUTCString()
+    }))
+
 /** A query may hold what a program put there by mistake. */
-const pathOf = (url: string): string => url.replace(/[?#;].*$/s, "")
+export const pathOf = (url: string): string => url.replace(/[?#;].*$/s, "")
