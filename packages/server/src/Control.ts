@@ -158,8 +158,8 @@ export const make: Effect.Effect<Control["Service"], never, Authority | SqlClien
   const addTenant: Control["Service"]["addTenant"] = Effect.fn("Control.addTenant")(function*(options) {
     const name = options?.tenant ?? `tenant-${randomBytes(9).toString("base64url")}`
     if (yield* db.hasTenant(name)) return yield* new ControlApi.Conflict({ message: "There is such a tenant already" })
-    const apiKey = random("apiKey", 30)
-    const users = options?.users ?? [{ username: "ada", password: random("password", 18), email: "ada@example.com" }]
+    const apiKey = random(30)
+    const users = options?.users ?? [{ username: "ada", password: random(18), email: "ada@example.com" }]
     yield* authority.addApiKey(apiKey, { tenant: name })
     yield* Effect.forEach(users, (user) => authority.addUser({ ...user, tenant: name }), { discard: true })
     return { tenant: name, apiKey, users }
@@ -209,7 +209,7 @@ const maxClaims = 1000
 
 const unknownTenant = new ControlApi.NotFound({ message: "There is no such tenant" })
 
-const random = (label: string, bytes: number) => Redacted.make(randomBytes(bytes).toString("base64url"), { label })
+const random = (bytes: number) => Redacted.make(randomBytes(bytes).toString("base64url"))
 
 const toSession = (
   row: controlRows.Session,

@@ -19,6 +19,7 @@ import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
 import type { Controls } from "./Control.ts"
 import * as Fault from "./Fault.ts"
+import { maxPassword } from "./internal/limits.ts"
 import * as Journal from "./Journal.ts"
 import * as Seed from "./Seed.ts"
 
@@ -166,6 +167,23 @@ export type Which = typeof Which.Type
 export const TenantName = Schema.String.check(Schema.isPattern(/^[\w-]{1,64}$/))
 
 /**
+ * A user of a new tenant. The password has up to 256 bytes.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const NewUser = Schema.Struct({
+  username: Seed.User.fields.username,
+  // A caller's own has no label, and this one may have any.
+  password: Schema.RedactedFromValue(
+    Schema.NonEmptyString.check(
+      Schema.makeFilter((password) => Buffer.byteLength(password) <= maxPassword || "Expected at most 256 bytes")
+    )
+  ),
+  email: Seed.User.fields.email
+}).annotate({ identifier: "NewUser" })
+
+/**
  * A tenant to make. Without a name it gets a random one, without users one user with a random password.
  *
  * @category schemas
@@ -173,7 +191,7 @@ export const TenantName = Schema.String.check(Schema.isPattern(/^[\w-]{1,64}$/))
  */
 export const NewTenant = Schema.Struct({
   tenant: Schema.optionalKey(TenantName),
-  users: Schema.optionalKey(Schema.NonEmptyArray(Seed.User))
+  users: Schema.optionalKey(Schema.NonEmptyArray(NewUser))
 }).annotate({ identifier: "NewTenant" })
 /**
  * @category models
@@ -189,8 +207,8 @@ export type NewTenant = typeof NewTenant.Type
  */
 export const Tenant = Schema.Struct({
   tenant: Schema.String,
-  apiKey: Schema.RedactedFromValue(Schema.String, { label: "apiKey" }),
-  users: Schema.NonEmptyArray(Seed.User)
+  apiKey: Schema.RedactedFromValue(Schema.String),
+  users: Schema.NonEmptyArray(NewUser)
 }).annotate({ identifier: "Tenant" })
 /**
  * @category models
