@@ -21,6 +21,7 @@ import { Control } from "./Control.ts"
 import * as ControlApi from "./ControlApi.ts"
 import type { ControlledClock } from "./ControlClock.ts"
 import { Rule } from "./Fault.ts"
+import * as Inspector from "./Inspector.ts"
 import { readJson } from "./internal/body.ts"
 
 /** The JSON of a body as this schema has it, and nothing more in it. */
@@ -51,20 +52,26 @@ const state = (clock: ControlledClock) =>
 const layerClock = HttpApiBuilder.group(ControlApi.ControlApi, "clock", (handlers) =>
   handlers
     .handle("read", () => ControlApi.CurrentControls.use(({ clock }) => state(clock)))
-    .handleRaw("advance", Effect.fnUntraced(function*({ request }) {
-      const { clock } = yield* ControlApi.CurrentControls
-      const { advance } = yield* readAdvance(request)
-      if (yield* clock.advance(advance)) return yield* state(clock)
-      return yield* new ControlApi.BadRequest({ message: "The clock can't go past the year 9999" })
-    })))
+    .handleRaw(
+      "advance",
+      Effect.fnUntraced(function*({ request }) {
+        const { clock } = yield* ControlApi.CurrentControls
+        const { advance } = yield* readAdvance(request)
+        if (yield* clock.advance(advance)) return yield* state(clock)
+        return yield* new ControlApi.BadRequest({ message: "The clock can't go past the year 9999" })
+      })
+    ))
 
 const layerFaults = HttpApiBuilder.group(ControlApi.ControlApi, "faults", (handlers) =>
   handlers
     .handle("active", () => ControlApi.CurrentControls.use(({ faults }) => faults.active))
-    .handleRaw("inject", Effect.fnUntraced(function*({ request }) {
-      const { faults } = yield* ControlApi.CurrentControls
-      return yield* faults.add(yield* readRule(request))
-    }))
+    .handleRaw(
+      "inject",
+      Effect.fnUntraced(function*({ request }) {
+        const { faults } = yield* ControlApi.CurrentControls
+        return yield* faults.add(yield* readRule(request))
+      })
+    )
     .handle("clear", () => ControlApi.CurrentControls.use(({ faults }) => cleared(faults.clear())))
     .handle(
       "remove",
@@ -76,31 +83,37 @@ const cleared = Effect.map((cleared: number) => ({ cleared }))
 const layerJournal = HttpApiBuilder.group(ControlApi.ControlApi, "journal", (handlers) =>
   handlers
     .handle("find", ({ query: { wait = 0, ...filter } }) =>
-      ControlApi.CurrentControls.use(({ journal }) => wait === 0 ? journal.find(filter) : journal.poll(filter, wait)))
-    .handle("counts", () =>
-      ControlApi.CurrentControls.use(({ journal }) => journal.counts))
-    .handle("clear", () =>
-      ControlApi.CurrentControls.use(({ journal }) => Effect.as(journal.clear, {}))))
+      ControlApi.CurrentControls.use(({ journal }) =>
+        wait === 0 ? journal.find(filter) : journal.poll(filter, wait)
+      ))
+    .handle("counts", () => ControlApi.CurrentControls.use(({ journal }) => journal.counts))
+    .handle("clear", () => ControlApi.CurrentControls.use(({ journal }) => Effect.as(journal.clear, {}))))
 
 const layerAccounts = HttpApiBuilder.group(ControlApi.ControlApi, "accounts", (handlers) =>
   handlers
     .handle("sessions", () => ControlApi.CurrentControls.use(({ sessions }) => sessions))
     .handle("users", () => ControlApi.CurrentControls.use(({ users }) => users))
-    .handleRaw("revoke", Effect.fnUntraced(function*({ request }) {
-      const { revoke } = yield* ControlApi.CurrentControls
-      return { revoked: yield* revoke(yield* readWhich(request)) }
-    })))
+    .handleRaw(
+      "revoke",
+      Effect.fnUntraced(function*({ request }) {
+        const { revoke } = yield* ControlApi.CurrentControls
+        return { revoked: yield* revoke(yield* readWhich(request)) }
+      })
+    ))
 
 const layerState = HttpApiBuilder.group(ControlApi.ControlApi, "state", (handlers) =>
   handlers
     .handle("snapshot", () =>
       ControlApi.CurrentControls.use((controls) => Effect.map(controls.snapshot, (snapshot) => ({ snapshot }))))
-    .handleRaw("restore", Effect.fnUntraced(function*({ request }) {
-      const { restore } = yield* ControlApi.CurrentControls
-      const body = yield* readSnapshot(request)
-      yield* restore(body.snapshot)
-      return body
-    }))
+    .handleRaw(
+      "restore",
+      Effect.fnUntraced(function*({ request }) {
+        const { restore } = yield* ControlApi.CurrentControls
+        const body = yield* readSnapshot(request)
+        yield* restore(body.snapshot)
+        return body
+      })
+    )
     .handle("reset", () =>
       ControlApi.CurrentControls.use(({ reset }) => Effect.as(reset, {}))))
 
@@ -137,8 +150,7 @@ const isFromOwnPage = ({ headers }: HttpServerRequest.HttpServerRequest): boolea
   (headers["origin"] === undefined || headers["origin"] === `http://${headers["host"]}`) &&
   (headers["sec-fetch-site"] === undefined || /^(?:same-origin|none)$/.test(headers["sec-fetch-site"]))
 
-const forbidden = (message: string) =>
-  Effect.succeed(HttpServerResponse.jsonUnsafe({ message }, { status: 403 }))
+const forbidden = (message: string) => Effect.succeed(HttpServerResponse.jsonUnsafe({ message }, { status: 403 }))
 
 const guard = HttpRouter.middleware((httpEffect) =>
   Effect.gen(function*() {
@@ -155,7 +167,7 @@ const guard = HttpRouter.middleware((httpEffect) =>
 )
 
 /**
- * All that stands under `/__control`.
+ * All that stands under `/__control` and `/__inspector`.
  *
  * @category layers
  * @since 0.1.0
@@ -165,7 +177,8 @@ export const layerRoutes: Layer.Layer<never, never, HttpRouter.HttpRouter | Cont
     Layer.provide([layerClock, layerFaults, layerJournal, layerAccounts, layerState, layerTenants]),
     Layer.provide(layerOfTenant)
   ),
-  HttpApiSwagger.layer(ControlApi.ControlApi, { path: "/__control/docs" })
+  HttpApiSwagger.layer(ControlApi.ControlApi, { path: "/__control/docs" }),
+  Inspector.layerRoutes
 ).pipe(Layer.provide(guard.layer), Layer.provide(HttpServer.layerServices))
 
 /** `localhost:4010` and `[::1]:4010` without the port. */

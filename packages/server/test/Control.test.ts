@@ -1,4 +1,5 @@
 import { AuthorityServer, Control, type Fault } from "@effect-tenovos/server"
+import { Seed } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -10,7 +11,6 @@ import { TestClock } from "effect/testing"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { Seed } from "@effect-tenovos/server"
 import * as fixtures from "./fixtures/authority.ts"
 
 const hour = 3_600_000
@@ -138,7 +138,9 @@ describe("a thousand sessions", () => {
       auth_time: index,
       expires_at: 1e12
     })
-    yield* sql`INSERT INTO sessions ${sql.insert([row(0), ...Array.from({ length: 999 }, (_, index) => row(index + 1))])}`
+    yield* sql`INSERT INTO sessions ${
+      sql.insert([row(0), ...Array.from({ length: 999 }, (_, index) => row(index + 1))])
+    }`
   })
 
   for (const where of ["memory", "a file"]) {
@@ -151,7 +153,10 @@ describe("a thousand sessions", () => {
         const restores: Array<number> = []
 
         yield* Effect.gen(function*() {
-          yield* Seed.apply({ apiKeys: [Redacted.make("k")], users: [{ username: "ada", password: Redacted.make("p") }] })
+          yield* Seed.apply({
+            apiKeys: [Redacted.make("k")],
+            users: [{ username: "ada", password: Redacted.make("p") }]
+          })
           yield* fill
           const { all } = yield* Control.Control
           const snapshot = yield* all.snapshot

@@ -300,6 +300,170 @@ describe("/__control/clock", () => {
     }).pipe(Effect.provide(AuthorityServer.layerAuthority({ keys: fixtures.keys }))))
 })
 
+/** One request for each operation, and for the pages. */
+const everything: ReadonlyArray<readonly [method: string, path: string, body?: unknown]> = [
+  ["GET", "/__control/clock"],
+  ["POST", "/__control/clock", { advance: 1 }],
+  ["GET", "/__control/faults"],
+  ["POST", "/__control/faults", { fault: { kind: "drop" }, operations: ["expire"] }],
+  ["DELETE", "/__control/faults/none"],
+  ["DELETE", "/__control/faults"],
+  ["GET", "/__control/journal"],
+  ["GET", "/__control/journal/counts"],
+  ["DELETE", "/__control/journal"],
+  ["GET", "/__control/sessions"],
+  ["GET", "/__control/users"],
+  ["POST", "/__control/revoke", { all: true }],
+  ["POST", "/__control/snapshots"],
+  ["POST", "/__control/reset"],
+  ["GET", "/__control/tenants"],
+  ["POST", "/__control/tenants", { tenant: "acme" }],
+  ["DELETE", "/__control/tenants/acme"],
+  ["GET", "/__control/docs"],
+  ["GET", "/__control/openapi.json"],
+  ["GET", "/__inspector"],
+  ["GET", "/__inspector/inspector.css"],
+  ["GET", "/__inspector/inspector.js"],
+  ["GET", "/__inspector/view.js"]
+]
+
+const ask = Effect.fnUntraced(
+  function*(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {
+    const { origin } = yield* AuthorityServer.AuthorityServer
+    return yield* Effect.promise(async () => {
+      const response = await fetch(`${origin}${path}`, {
+        method,
+        headers: { ...headers, ...(body === undefined ? {} : json) },
+        ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) })
+      })
+      return { status: response.status, headers: response.headers, text: await response.text() }
+    })
+  }
+)
+
+describe("/__control", () => {
+  it.effect("is there with dev", () =>
+    Effect.gen(function*() {
+      for (const [method, path, body] of everything) {
+        const { headers, status } = yield* ask(method, path, body)
+        assert.deepStrictEqual(
+          [status, headers.get("x-content-type-options"), headers.get("access-control-allow-origin")],
+          [200, "nosniff", null],
+          `${method} ${path}`
+        )
+      }
+    }).pipe(Effect.provide(dev)))
+
+  it.effect("is not there without", () =>
+    Effect.gen(function*() {
+      for (const [method, path, body] of everything) {
+        const { status, text } = yield* ask(method, path, body)
+        assert.deepStrictEqual([status, text], [404, `{"message":"Not Found"}`], `${method} ${path}`)
+      }
+    }).pipe(Effect.provide(fixtures.layerNode({}))))
+
+  it.effect("refuses everything by a name that isn't of loopback", () =>
+    Effect.gen(function*() {
+      const { origin } = yield* AuthorityServer.AuthorityServer
+      for (const [method, path, body] of everything) {
+        const headers = ["Connection: close", "Host: evil.example", "Content-Type: application/json"]
+        const { status } = yield* exchange(
+          origin,
+          bytes({ method, path, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) })
+        )
+        assert.strictEqual(status, 403, `${method} ${path}`)
+      }
+    }).pipe(Effect.provide(dev)))
+
+  it.effect("refuses pages of other origins", () =>
+    Effect.gen(function*() {
+      const { origin } = yield* AuthorityServer.AuthorityServer
+      const { host } = new URL(origin)
+      for (
+        const line of [
+          "Origin: http://evil.example",
+          `Origin: https://${host}`,
+          "Origin: http://127.0.0.1:1",
+          "Origin: null",
+          "Sec-Fetch-Site: cross-site",
+          "Sec-Fetch-Site: same-site"
+        ]
+      ) {
+        for (const [method, path, body] of everything) {
+          const headers = ["Connection: close", `Host: ${host}`, "Content-Type: application/json", line]
+          const { body: text, status } = yield* exchange(
+            origin,
+            bytes({ method, path, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) })
+          )
+          assert.deepStrictEqual(
+            [status, text],
+            [403, `{"message":"The control plane is not for pages of other origins"}`],
+            `${method} ${path} ${line}`
+          )
+        }
+      }
+      assert.strictEqual((yield* clock).body.advanced, 0)
+
+      const own = yield* ask("POST", "/__control/clock", { advance: 1 }, {
+        Origin: origin,
+        "Sec-Fetch-Site": "same-origin"
+      })
+      assert.strictEqual(own.status, 200)
+    }).pipe(Effect.provide(dev)))
+
+  it.effect("says what is wrong with a body, and not what was in it", () =>
+    Effect.gen(function*() {
+      const cases: ReadonlyArray<readonly [path: string, body: string, message: RegExp]> = [
+        ["faults", `{"fault":{"kind":"hush"}}`, /\["fault"\]/],
+        ["faults", `{"fault":{"kind":"drop"},"times":0}`, /\["times"\]/],
+        ["faults", `{"fault":`, /Expected JSON/],
+        ["revoke", "{}", /Missing key/],
+        ["revoke", `{"all":false}`, /\["all"\]/],
+        ["revoke", `{"session":"a","all":true}`, /Unexpected|Expected|Missing/],
+        ["restore", `{"snapshot":7}`, /\["snapshot"\]/],
+        ["tenants", `{"tenant":"hush/../hush"}`, /\["tenant"\]/],
+        ["tenants", `{"users":[{"username":"a","password":["hush"]}]}`, /\["users"\]\[0\]\["password"\]/],
+        ["tenants", `{"users":[{"username":"a","password":"${"hush".repeat(65)}"}]}`, /at most 256 bytes/],
+        ["tenants", `{"users":[]}`, /\["users"\]/]
+      ]
+      for (const [path, body, message] of cases) {
+        const answer = yield* ask("POST", `/__control/${path}`, body)
+        assert.strictEqual(answer.status, 400, body)
+        assert.match(JSON.parse(answer.text).message, message)
+        assert.notInclude(answer.text, "hush")
+      }
+      for (const query of ["status=many", "operation=login", "limit=0", "limit=1001", "wait=60001", "fault=fire"]) {
+        assert.strictEqual((yield* ask("GET", `/__control/journal?${query}`)).status, 400, query)
+      }
+      for (const path of ["clock", "faults", "journal", "sessions"]) {
+        const answer = yield* ask("GET", `/__control/${path}?tenant=nobody`)
+        assert.deepStrictEqual([answer.status, answer.text], [404, `{"message":"There is no such tenant"}`])
+      }
+    }).pipe(Effect.provide(dev)))
+
+  it.effect("is described with every operation, and the tenant", () =>
+    Effect.gen(function*() {
+      const document = JSON.parse((yield* ask("GET", "/__control/openapi.json")).text)
+      const operations = Object.entries<Record<string, unknown>>(document.paths).flatMap(([path, operations]) =>
+        Object.keys(operations).filter((name) => name !== "parameters").map((method) =>
+          `${method.toUpperCase()} ${path}`
+        )
+      )
+
+      assert.sameMembers(operations, [
+        ...everything.filter(([, path]) => !/docs|openapi|inspector/.test(path)).map(([method, path]) =>
+          `${method} ${path.replace("none", "{id}").replace("acme", "{tenant}")}`
+        ),
+        "POST /__control/restore"
+      ])
+      assert.strictEqual(document.paths["/__control/clock"].parameters[0].name, "tenant")
+      assert.isUndefined(document.paths["/__control/tenants"].parameters)
+      assert.include((yield* ask("GET", "/__control/docs")).text, "swagger")
+      // The contract's own page says nothing of it.
+      assert.notInclude((yield* ask("GET", "/openapi.json")).text, "__control")
+    }).pipe(Effect.provide(dev)))
+})
+
 describe("layerNode with dev", () => {
   it.effect("refuses an address that isn't loopback, before it makes a database", () =>
     Effect.gen(function*() {

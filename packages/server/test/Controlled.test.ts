@@ -13,7 +13,9 @@ import { bytes, exchange } from "./fixtures/rawHttp.ts"
 const json = { "Content-Type": "application/json" }
 
 /** The authority on a socket under control, and a client of its control plane. */
-const Live = Layer.unwrap(Effect.map(AuthorityServer.AuthorityServer, ({ origin }) => AuthorityControl.layer({ origin })))
+const Live = Layer.unwrap(
+  Effect.map(AuthorityServer.AuthorityServer, ({ origin }) => AuthorityControl.layer({ origin }))
+)
   .pipe(Layer.provideMerge(fixtures.layerNode({ dev: true })), Layer.provideMerge(FetchHttpClient.layer))
 
 interface Account {
@@ -127,7 +129,10 @@ describe("faults", () => {
       severed(yield* Effect.flip(expire(issued)))
       const raw = yield* exchange(
         origin,
-        bytes({ headers: ["Host: localhost", `X-API-Key: ${fixtures.apiKey}`, "Content-Type: application/json"], body: "{}" })
+        bytes({
+          headers: ["Host: localhost", `X-API-Key: ${fixtures.apiKey}`, "Content-Type: application/json"],
+          body: "{}"
+        })
       )
 
       assert.deepStrictEqual(raw, { status: 0, contentType: "", body: "" })
@@ -261,11 +266,17 @@ describe("journal", () => {
         }
       })
       const text = JSON.stringify(entries)
-      const secrets = [ada.apiKey, ada.password, "guess", "unknown-key", ...[issued, again].flatMap(({ session }) => [
-        session.accessToken,
-        session.authorization,
-        session.refreshToken
-      ])]
+      const secrets = [
+        ada.apiKey,
+        ada.password,
+        "guess",
+        "unknown-key",
+        ...[issued, again].flatMap(({ session }) => [
+          session.accessToken,
+          session.authorization,
+          session.refreshToken
+        ])
+      ]
       for (const secret of secrets) assert.notInclude(text, secret)
     }).pipe(Effect.provide(Live)))
 
@@ -281,12 +292,18 @@ describe("journal", () => {
           "X-Auth-Token": "hush-5",
           "X-Note": session.refreshToken
         },
-        body: { deep: [{ password: { text: "hush-6" } }], token: ["hush-7"], [session.accessToken]: session.accessToken }
+        body: {
+          deep: [{ password: { text: "hush-6" } }],
+          token: ["hush-7"],
+          [session.accessToken]: session.accessToken
+        }
       })
 
       const text = JSON.stringify(yield* journal)
 
-      for (const part of ["hush-", btoa("ada:hush-3"), session.accessToken.slice(0, 60), session.refreshToken.slice(0, 80)]) {
+      for (
+        const part of ["hush-", btoa("ada:hush-3"), session.accessToken.slice(0, 60), session.refreshToken.slice(0, 80)]
+      ) {
         assert.notInclude(text, part)
       }
       assert.include(text, Journal.fingerprint("hush-2"))

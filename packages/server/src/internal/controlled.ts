@@ -170,7 +170,8 @@ const answerOf = (fault: Answered, operation: Operation) => {
     case "html": {
       const status = fault.status ?? 502
       const title = `${status} ${STATUS_CODES[status] ?? ""}`.trim()
-      const page = `<html>\n<head><title>${title}</title></head>\n<body><center><h1>${title}</h1></center></body>\n</html>\n`
+      const page =
+        `<html>\n<head><title>${title}</title></head>\n<body><center><h1>${title}</h1></center></body>\n</html>\n`
       return stamp(HttpServerResponse.html(page).pipe(HttpServerResponse.setStatus(status)))
     }
   }
