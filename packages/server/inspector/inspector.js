@@ -68,6 +68,13 @@ const showFaults = (faults) => {
   )
 }
 
+const change = (user, action, said) =>
+  view.button(
+    action[0].toUpperCase() + action.slice(1),
+    () => act("POST", "users", { username: user.username, action }, () => `${said} ${user.username}`),
+    `${action} ${user.username}`
+  )
+
 const showUsers = (users) => {
   at("users-count").textContent = String(users.length)
   view.replace(
@@ -78,10 +85,16 @@ const showUsers = (users) => {
         view.button(
           "Revoke sessions",
           () =>
-            act("POST", "revoke", { username: user.username }, ({ revoked }) =>
-              `Revoked ${revoked} sessions of ${user.username}`),
+            act(
+              "POST",
+              "revoke",
+              { username: user.username },
+              ({ revoked }) => `Revoked ${revoked} sessions of ${user.username}`
+            ),
           `Revoke all sessions of ${user.username}`
-        )
+        ),
+        user.lockedFor > 0 ? change(user, "unlock", "Unlocked") : change(user, "lock", "Locked"),
+        user.disabled ? change(user, "enable", "Enabled") : change(user, "disable", "Disabled")
       )
     )
   )

@@ -125,6 +125,8 @@ export const user = (entry, ...buttons) =>
     element("strong", {}, entry.username),
     tenantOf(entry),
     element("span", { class: "faint" }, entry.email ?? ""),
+    ...(entry.disabled ? [element("span", { class: "bad" }, "disabled")] : []),
+    ...(entry.lockedFor > 0 ? [element("span", { class: "bad" }, `locked for ${duration(entry.lockedFor)}`)] : []),
     ...buttons
   )
 

@@ -18,6 +18,7 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { randomBytes, randomUUID } from "node:crypto"
 import { Audit } from "./Audit.ts"
+import { commonMillis } from "./internal/commonClock.ts"
 import * as decisions from "./internal/decisions.ts"
 import * as jose from "./internal/jose.ts"
 import { maxPassword, maxUsername } from "./internal/limits.ts"
@@ -317,7 +318,7 @@ export const make = Effect.fnUntraced(
               db.insertSession(row),
               () => Option.some({ event: "sign-in", tenant, session: session.id, ...namesOf(user.value) })
             ),
-            db.deleteEndedSessions(authTime * 1000 - keptAfterEnd)
+            db.deleteEndedSessions(Math.floor(yield* commonMillis) - keptAfterEnd)
           ],
           { concurrency: "unbounded", discard: true }
         )
@@ -370,7 +371,7 @@ export const make = Effect.fnUntraced(
         const tell = (hasEnded: boolean) =>
           hasEnded ? Option.some({ event: "expire" as const, tenant, session: id }) : Option.none()
         if (profile === "safe") return yield* accept(db.revokeSession({ tenant, id, now }), tell)
-        yield* db.forgetDenied(now)
+        yield* db.forgetDenied(Math.floor(yield* commonMillis))
         return yield* accept(db.denyPair({ tenant, id, eventId: token.event_id, expiresAt: token.exp * 1000 }), tell)
       }
     )

@@ -13,6 +13,7 @@
  *
  * @since 0.1.0
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -21,8 +22,8 @@ import * as Redacted from "effect/Redacted"
 import * as SqlClient from "effect/sql/SqlClient"
 import { randomBytes } from "node:crypto"
 import { Authority } from "./Authority.ts"
-import * as ControlApi from "./ControlApi.ts"
 import * as ControlClock from "./ControlClock.ts"
+import * as ControlMessages from "./ControlMessages.ts"
 import * as Fault from "./Fault.ts"
 import * as controlRows from "./internal/controlRows.ts"
 import * as Journal from "./Journal.ts"
@@ -38,14 +39,18 @@ export interface Controls {
   readonly faults: Fault.Injector
   readonly journal: Journal.Journal
   /** The 500 newest. */
-  readonly sessions: Effect.Effect<ReadonlyArray<ControlApi.Session>>
-  readonly users: Effect.Effect<ReadonlyArray<ControlApi.User>>
+  readonly sessions: Effect.Effect<ReadonlyArray<ControlMessages.Session>>
+  readonly users: Effect.Effect<ReadonlyArray<ControlMessages.User>>
+  /** Does this to the user of the name, in each tenant that has one. Gives them as they are then. */
+  readonly changeUser: (
+    change: ControlMessages.UserChange
+  ) => Effect.Effect<ReadonlyArray<ControlMessages.User>, ControlMessages.NotFound>
   /** Ends sessions as `DELETE /auth/token` does. Gives how many there were. */
-  readonly revoke: (which: ControlApi.Which) => Effect.Effect<number>
-  /** Keeps API keys, users and sessions as they are now. The sixteen newest snapshots can be restored. */
+  readonly revoke: (which: ControlMessages.Which) => Effect.Effect<number>
+  /** Keeps API keys, users, sessions and locks as they are now. The sixteen newest snapshots can be restored. */
   readonly snapshot: Effect.Effect<string>
-  readonly restore: (snapshot: string) => Effect.Effect<void, ControlApi.NotFound>
-  /** Forgets all sessions, faults and requests; API keys and users stay. */
+  readonly restore: (snapshot: string) => Effect.Effect<void, ControlMessages.NotFound>
+  /** Forgets all sessions, locks, limits, faults and requests, and enables all users; API keys and users stay. */
   readonly reset: Effect.Effect<void>
 }
 
@@ -67,11 +72,13 @@ export interface World {
  */
 export class Control extends Context.Service<Control, {
   readonly all: Controls
-  readonly tenant: (name: string) => Effect.Effect<Controls, ControlApi.NotFound>
-  readonly tenants: Effect.Effect<ReadonlyArray<ControlApi.TenantSummary>>
-  readonly addTenant: (tenant?: ControlApi.NewTenant) => Effect.Effect<ControlApi.Tenant, ControlApi.Conflict>
+  readonly tenant: (name: string) => Effect.Effect<Controls, ControlMessages.NotFound>
+  readonly tenants: Effect.Effect<ReadonlyArray<ControlMessages.TenantSummary>>
+  readonly addTenant: (
+    tenant?: ControlMessages.NewTenant
+  ) => Effect.Effect<ControlMessages.Tenant, ControlMessages.Conflict>
   /** Forgets the tenant: its API keys, users and sessions, clock, faults and requests. */
-  readonly removeTenant: (name: string) => Effect.Effect<void, ControlApi.NotFound>
+  readonly removeTenant: (name: string) => Effect.Effect<void, ControlMessages.NotFound>
   /** Of the tenant of a request's API key, or of none when the key is unknown. */
   readonly world: (tenant: string | null) => Effect.Effect<World>
 }>()("@effect-tenovos/server/Control") {}
@@ -93,6 +100,10 @@ export const make: Effect.Effect<Control["Service"], never, Authority | SqlClien
   const controls = (own: Pick<Controls, "clock" | "faults">, tenant?: string): Controls => {
     const journal = recorder.of(tenant)
     const snapshots = new Map<string, controlRows.Snapshot>()
+    const users = Effect.map(
+      db.users(tenant),
+      (rows) => rows.map((row) => toUser(row, clockOf(row.tenant).currentTimeMillisUnsafe()))
+    )
     return {
       ...own,
       journal,
@@ -100,7 +111,15 @@ export const make: Effect.Effect<Control["Service"], never, Authority | SqlClien
         db.sessions(tenant),
         (rows) => rows.map((row) => toSession(row, claims.get(row.id), clockOf(row.tenant).currentTimeMillisUnsafe()))
       ),
-      users: db.users(tenant),
+      users,
+      changeUser: Effect.fn("Control.changeUser")(function*(change) {
+        const names = yield* db.tenantsOf(change.username, tenant)
+        if (names.length === 0) return yield* new ControlMessages.NotFound({ message: "There is no such user" })
+        for (const tenant of names) {
+          yield* Effect.provideService(changeOne(authority, tenant, change), Clock.Clock, clockOf(tenant))
+        }
+        return (yield* users).filter(({ username }) => username === change.username)
+      }),
       revoke: Effect.fn("Control.revoke")(function*(which) {
         return yield* db.revoke(tenant, which, Math.floor(yield* own.clock.currentTimeMillis))
       }),
@@ -112,10 +131,10 @@ export const make: Effect.Effect<Control["Service"], never, Authority | SqlClien
       }).pipe(Effect.withSpan("Control.snapshot")),
       restore: Effect.fn("Control.restore")(function*(id) {
         const snapshot = snapshots.get(id)
-        if (snapshot === undefined) return yield* new ControlApi.NotFound({ message: "There is no such snapshot" })
+        if (snapshot === undefined) return yield* new ControlMessages.NotFound({ message: "There is no such snapshot" })
         yield* db.restore(tenant, snapshot)
       }),
-      reset: Effect.all([db.endSessions(tenant), own.faults.clear(), journal.clear], { discard: true }).pipe(
+      reset: Effect.all([db.reset(tenant), own.faults.clear(), journal.clear], { discard: true }).pipe(
         Effect.withSpan("Control.reset")
       )
     }
@@ -157,7 +176,9 @@ export const make: Effect.Effect<Control["Service"], never, Authority | SqlClien
 
   const addTenant: Control["Service"]["addTenant"] = Effect.fn("Control.addTenant")(function*(options) {
     const name = options?.tenant ?? `tenant-${randomBytes(9).toString("base64url")}`
-    if (yield* db.hasTenant(name)) return yield* new ControlApi.Conflict({ message: "There is such a tenant already" })
+    if (yield* db.hasTenant(name)) {
+      return yield* new ControlMessages.Conflict({ message: "There is such a tenant already" })
+    }
     const apiKey = random(30)
     const users = options?.users ?? [{ username: "ada", password: random(18), email: "ada@example.com" }]
     yield* authority.addApiKey(apiKey, { tenant: name })
@@ -207,15 +228,38 @@ export const make: Effect.Effect<Control["Service"], never, Authority | SqlClien
 
 const maxClaims = 1000
 
-const unknownTenant = new ControlApi.NotFound({ message: "There is no such tenant" })
+const unknownTenant = new ControlMessages.NotFound({ message: "There is no such tenant" })
 
 const random = (bytes: number) => Redacted.make(randomBytes(bytes).toString("base64url"))
+
+const changeOne = (authority: Authority["Service"], tenant: string, change: ControlMessages.UserChange) => {
+  const user = { tenant, username: change.username }
+  switch (change.action) {
+    case "lock":
+      return authority.lock(user, change.milliseconds ?? 900_000)
+    case "unlock":
+      return authority.unlock(user)
+    default:
+      return authority.setDisabled(user, change.action === "disable")
+  }
+}
+
+const toUser = (
+  { disabled, email, lockedUntil, tenant, username }: controlRows.User,
+  now: number
+): ControlMessages.User => ({
+  tenant,
+  username,
+  email,
+  disabled: disabled !== 0,
+  lockedFor: Math.max(0, Math.ceil(lockedUntil - now))
+})
 
 const toSession = (
   row: controlRows.Session,
   claims: Journal.Claims | undefined,
   now: number
-): ControlApi.Session => {
+): ControlMessages.Session => {
   const left = (end: number) => row.revoked_at === null ? Math.max(0, Math.floor(end - now)) : 0
   return {
     id: row.id,

@@ -20,6 +20,7 @@ import { BlockList, isIP } from "node:net"
 import { Control } from "./Control.ts"
 import * as ControlApi from "./ControlApi.ts"
 import type { ControlledClock } from "./ControlClock.ts"
+import * as ControlMessages from "./ControlMessages.ts"
 import { Rule } from "./Fault.ts"
 import * as Inspector from "./Inspector.ts"
 import { readJson } from "./internal/body.ts"
@@ -30,18 +31,19 @@ const read = <S extends Schema.Constraint>(schema: S, misunderstood?: string) =>
   return (request: HttpServerRequest.HttpServerRequest) =>
     readJson(request, misunderstood ?? "Expected JSON, and a Content-Type that says so").pipe(
       Effect.flatMap(decode),
-      Effect.mapError(({ message }) => new ControlApi.BadRequest({ message: misunderstood ?? message }))
+      Effect.mapError(({ message }) => new ControlMessages.BadRequest({ message: misunderstood ?? message }))
     )
 }
 
 const readAdvance = read(
-  ControlApi.Advance,
+  ControlMessages.Advance,
   "Expected { \"advance\": milliseconds }, in JSON, with a finite number from 0 on"
 )
 const readRule = read(Rule)
-const readWhich = read(ControlApi.Which)
-const readSnapshot = read(ControlApi.Snapshot)
-const readTenant = read(ControlApi.NewTenant)
+const readWhich = read(ControlMessages.Which)
+const readUserChange = read(ControlMessages.UserChange)
+const readSnapshot = read(ControlMessages.Snapshot)
+const readTenant = read(ControlMessages.NewTenant)
 
 const state = (clock: ControlledClock) =>
   Effect.map(
@@ -58,7 +60,7 @@ const layerClock = HttpApiBuilder.group(ControlApi.ControlApi, "clock", (handler
         const { clock } = yield* ControlApi.CurrentControls
         const { advance } = yield* readAdvance(request)
         if (yield* clock.advance(advance)) return yield* state(clock)
-        return yield* new ControlApi.BadRequest({ message: "The clock can't go past the year 9999" })
+        return yield* new ControlMessages.BadRequest({ message: "The clock can't go past the year 9999" })
       })
     ))
 
@@ -93,6 +95,13 @@ const layerAccounts = HttpApiBuilder.group(ControlApi.ControlApi, "accounts", (h
   handlers
     .handle("sessions", () => ControlApi.CurrentControls.use(({ sessions }) => sessions))
     .handle("users", () => ControlApi.CurrentControls.use(({ users }) => users))
+    .handleRaw(
+      "changeUser",
+      Effect.fnUntraced(function*({ request }) {
+        const { changeUser } = yield* ControlApi.CurrentControls
+        return yield* changeUser(yield* readUserChange(request))
+      })
+    )
     .handleRaw(
       "revoke",
       Effect.fnUntraced(function*({ request }) {

@@ -12,6 +12,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as fixtures from "./fixtures/authority.ts"
+import * as hashes from "./fixtures/hashes.ts"
 
 const hour = 3_600_000
 
@@ -121,6 +122,54 @@ describe("Control without a socket", () => {
       assert.deepInclude(yield* Effect.flip(all.restore(first)), { message: "There is no such snapshot" })
       yield* Effect.forEach([second, ...others], all.restore)
     }).pipe(Effect.provide(Live)))
+})
+
+describe("tenants of one authority", () => {
+  it.effect("lose nothing when another's clock jumps and its limits are swept", () =>
+    Effect.gen(function*() {
+      const control = yield* Control.Control
+      const other = yield* control.addTenant()
+      const { apiKey, tenant } = yield* control.addTenant({
+        users: [{ username: "eve", password: Redacted.make("eve's") }]
+      })
+      const calm = yield* control.tenant(other.tenant)
+      const [locked] = yield* calm.changeUser({ username: other.users[0].username, action: "lock" })
+      yield* (yield* control.tenant(tenant)).clock.advance(30 * 24 * hour)
+
+      // Enough failures that what has ended is thrown away.
+      const wrong = fixtures.call("POST", "/v1/auth/token", {
+        headers: { "X-API-Key": Redacted.value(apiKey) },
+        body: { username: "eve", password: "wrong" }
+      })
+      const refusals = yield* Effect.replicateEffect(wrong, 130)
+
+      assert.deepStrictEqual(new Set(refusals.map(({ status }) => status)), new Set([401]))
+      assert.deepStrictEqual<unknown>(yield* calm.users, [locked])
+      assert.strictEqual(locked?.lockedFor, 900_000)
+    }).pipe(Effect.provide(
+      AuthorityServer.layerHttpClientControlled({ keys: fixtures.keys, passwords: hashes.cheap })
+    )))
+
+  it.effect("take back sessions with their rotated tokens", () =>
+    Effect.gen(function*() {
+      const { all } = yield* Control.Control
+      const first = yield* fixtures.signIn
+      const second = yield* fixtures.refresh(first)
+      const snapshot = yield* all.snapshot
+      const third = yield* fixtures.refresh(second)
+      // Found out: a token that was replaced long ago.
+      assert.strictEqual((yield* fixtures.token(first)).status, 401)
+      assert.strictEqual((yield* fixtures.token(third)).status, 401)
+
+      yield* all.restore(snapshot)
+
+      assert.strictEqual(yield* status(second), 200)
+      yield* fixtures.refresh(second)
+    }).pipe(Effect.provide(
+      Layer.effectDiscard(Seed.apply(fixtures.seed)).pipe(Layer.provideMerge(
+        AuthorityServer.layerHttpClientControlled({ keys: fixtures.keys, refreshAnswer: "replaces" })
+      ))
+    )))
 })
 
 describe("a thousand sessions", () => {

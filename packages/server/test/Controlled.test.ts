@@ -1,4 +1,4 @@
-import { AuthorityServer, type ControlApi, type Fault, Journal } from "@effect-tenovos/server"
+import { AuthorityServer, type ControlMessages, type Fault, Journal } from "@effect-tenovos/server"
 import { AuthorityControl } from "@effect-tenovos/testing"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -425,7 +425,7 @@ describe("tenants", () => {
   it.effect("are made with given users, listed, and removed", () =>
     Effect.gen(function*() {
       const { tenants } = yield* AuthorityControl.AuthorityControl
-      const users: ControlApi.NewTenant["users"] = [
+      const users: ControlMessages.NewTenant["users"] = [
         { username: "grace", password: Redacted.make("one") },
         { username: "linus", password: Redacted.make("two"), email: "linus@example.com" }
       ]
@@ -498,6 +498,57 @@ describe("state", () => {
       assert.strictEqual(running?.claims?.id["email"], "ada@example.com")
       assert.strictEqual(over?.accessTokenLife, 0)
       assert.notInclude(JSON.stringify(running), issued.session.accessToken.split(".")[2] ?? "")
+    }).pipe(Effect.provide(Live)))
+
+  it.effect("locks, unlocks, disables and enables a user", () =>
+    Effect.gen(function*() {
+      const { accounts, clock } = yield* AuthorityControl.AuthorityControl
+      const issued = yield* signIn()
+      const change = (payload: ControlMessages.UserChange) =>
+        Effect.map(accounts.changeUser({ payload }), (users) =>
+          users.map(({ disabled, lockedFor }) => [disabled, lockedFor]))
+      const statuses = Effect.gen(function*() {
+        return [(yield* token({ username: "ada", password: ada.password })).status, (yield* call(issued)).status]
+      })
+
+      assert.deepStrictEqual(yield* change({ username: "ada", action: "lock", milliseconds: 60_000 }), [[
+        false,
+        60_000
+      ]])
+      assert.deepStrictEqual(yield* statuses, [401, 200])
+      // A lock ends by the authority's clock.
+      yield* clock.advance({ payload: { advance: 60_000 } })
+      assert.deepStrictEqual(yield* statuses, [200, 200])
+      assert.deepStrictEqual(yield* change({ username: "ada", action: "lock" }), [[false, 900_000]])
+      assert.deepStrictEqual(yield* change({ username: "ada", action: "unlock" }), [[false, 0]])
+      assert.deepStrictEqual(yield* statuses, [200, 200])
+      assert.deepStrictEqual(yield* change({ username: "ada", action: "disable" }), [[true, 0]])
+      assert.deepStrictEqual(yield* statuses, [401, 401])
+      assert.deepStrictEqual(yield* change({ username: "ada", action: "enable" }), [[false, 0]])
+      assert.deepStrictEqual(yield* statuses, [200, 200])
+      assert.deepInclude(yield* Effect.flip(accounts.changeUser({ payload: { username: "eve", action: "lock" } })), {
+        message: "There is no such user"
+      })
+    }).pipe(Effect.provide(Live)))
+
+  it.effect("is reset with its locks, and keeps API keys and users", () =>
+    Effect.gen(function*() {
+      const { accounts, faults, journal, state } = yield* AuthorityControl.AuthorityControl
+      const issued = yield* signIn()
+      yield* accounts.changeUser({ payload: { username: "ada", action: "lock" } })
+      yield* accounts.changeUser({ payload: { username: "bob", action: "disable" } })
+      yield* inject({ kind: "drop" })
+
+      yield* state.reset()
+
+      assert.deepStrictEqual([yield* accounts.sessions(), yield* faults.active(), yield* journal.find({ query: {} })], [
+        [],
+        [],
+        []
+      ])
+      assert.strictEqual((yield* call(issued)).status, 401)
+      yield* signIn()
+      yield* signIn({ apiKey: ada.apiKey, username: "bob", password: "hunter2" })
     }).pipe(Effect.provide(Live)))
 
   it.effect("comes back from a snapshot", () =>

@@ -6,6 +6,7 @@
  */
 import type { Credentials } from "@effect-tenovos/core"
 import * as ControlApi from "@effect-tenovos/server/ControlApi"
+import type * as ControlMessages from "@effect-tenovos/server/ControlMessages"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as HttpApiClient from "effect/http-api/HttpApiClient"
@@ -78,10 +79,10 @@ export interface OwnTenant {
  * @since 0.1.0
  */
 export const makeTenant = Effect.fnUntraced(function*(
-  options: { readonly origin: string; readonly users?: ControlApi.NewTenant["users"] }
+  options: { readonly origin: string; readonly users?: ControlMessages.NewTenant["users"] }
 ): Effect.fn.Return<
   OwnTenant,
-  ControlApi.BadRequest | ControlApi.Forbidden | ControlApi.Conflict | HttpClientError | SchemaError,
+  ControlMessages.BadRequest | ControlMessages.Forbidden | ControlMessages.Conflict | HttpClientError | SchemaError,
   HttpClient.HttpClient | Scope.Scope
 > {
   const whole = yield* make(options)

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import * as SqlSchema from "effect/sql/SqlSchema"
-import type { Which } from "../ControlApi.ts"
+import type { Which } from "../ControlMessages.ts"
 
 // The statements of the control plane, each for one tenant or, without a name, for all.
 
@@ -18,7 +18,14 @@ const Session = Schema.Struct({
 })
 export type Session = typeof Session.Type
 
-const User = Schema.Struct({ tenant: Schema.String, username: Schema.String, email: Schema.NullOr(Schema.String) })
+const User = Schema.Struct({
+  tenant: Schema.String,
+  username: Schema.String,
+  email: Schema.NullOr(Schema.String),
+  disabled: Schema.Int,
+  lockedUntil: Schema.Int
+})
+export type User = typeof User.Type
 
 const TenantRow = Schema.Struct({
   tenant: Schema.String,
@@ -27,27 +34,42 @@ const TenantRow = Schema.Struct({
   sessions: Schema.Int
 })
 
-/** Sessions point to users, so this is the order in which they can be put back. */
-const tables = ["api_keys", "users", "sessions"] as const
-
-/** Whole rows, whatever columns they have. */
 type Row = Record<string, string | number | null>
-export type Snapshot = Readonly<Record<typeof tables[number], ReadonlyArray<Row>>>
+
+/** Whole rows by their table, whatever columns they have. */
+export type Snapshot = ReadonlyMap<string, ReadonlyArray<Row>>
 
 export const make = (sql: SqlClient.SqlClient) => {
   const of = (tenant: string | undefined, column = "tenant") =>
     sql.and(tenant === undefined ? [] : [sql`${sql(column)} = ${tenant}`])
 
+  /** Which rows are a tenant's, in the order in which they can be put back. What nobody owns goes with all. */
+  const tables = (tenant: string | undefined) => [
+    ["api_keys", of(tenant)] as const,
+    ["users", of(tenant)] as const,
+    ["sessions", of(tenant)] as const,
+    ["retired_tokens", sql`session_id IN (SELECT id FROM sessions WHERE ${of(tenant)})`] as const,
+    ...ephemeral(tenant)
+  ]
+
+  const ephemeral = (tenant: string | undefined) => [
+    [
+      "lockouts",
+      tenant === undefined ? of(tenant) : sql`user_key IN (SELECT sub FROM users WHERE ${of(tenant)})`
+    ] as const,
+    ...(tenant === undefined ? [["denied_tokens", of(tenant)] as const, ["rate_limits", of(tenant)] as const] : [])
+  ]
+
   const remove = Effect.fnUntraced(function*(tenant: string | undefined) {
-    for (const table of tables.toReversed()) yield* sql`DELETE FROM ${sql(table)} WHERE ${of(tenant)}`
+    for (const [table, which] of tables(tenant).toReversed()) yield* sql`DELETE FROM ${sql(table)} WHERE ${which}`
   })
 
   const restore = Effect.fnUntraced(
     function*(tenant: string | undefined, snapshot: Snapshot) {
       yield* remove(tenant)
-      for (const table of tables) {
-        for (const rows of Arr.chunksOf(snapshot[table], rowsAtOnce)) {
-          yield* sql`INSERT INTO ${sql(table)} ${sql.insert(rows)}`
+      for (const [table, rows] of snapshot) {
+        for (const some of Arr.chunksOf(rows, rowsAtOnce)) {
+          yield* sql`INSERT INTO ${sql(table)} ${sql.insert(some)}`
         }
       }
     },
@@ -56,11 +78,25 @@ export const make = (sql: SqlClient.SqlClient) => {
   )
 
   const snapshot = (tenant: string | undefined): Effect.Effect<Snapshot> =>
-    Effect.all({
-      api_keys: sql<Row>`SELECT * FROM api_keys WHERE ${of(tenant)}`,
-      users: sql<Row>`SELECT * FROM users WHERE ${of(tenant)}`,
-      sessions: sql<Row>`SELECT * FROM sessions WHERE ${of(tenant)}`
-    }).pipe(sql.withTransaction, Effect.orDie)
+    Effect.forEach(
+      tables(tenant),
+      ([table, which]) =>
+        Effect.map(sql<Row>`SELECT * FROM ${sql(table)} WHERE ${which}`, (rows) => [table, rows] as const)
+    ).pipe(
+      Effect.map((rows) => new Map(rows)),
+      sql.withTransaction,
+      Effect.orDie
+    )
+
+  const reset = Effect.fnUntraced(
+    function*(tenant: string | undefined) {
+      yield* sql`DELETE FROM sessions WHERE ${of(tenant)}`
+      for (const [table, which] of ephemeral(tenant)) yield* sql`DELETE FROM ${sql(table)} WHERE ${which}`
+      yield* sql`UPDATE users SET disabled = 0 WHERE disabled <> 0 AND ${of(tenant)}`
+    },
+    sql.withTransaction,
+    Effect.orDie
+  )
 
   const sessions = SqlSchema.findAll({
     Request: Schema.UndefinedOr(Schema.String),
@@ -75,7 +111,15 @@ export const make = (sql: SqlClient.SqlClient) => {
     Request: Schema.UndefinedOr(Schema.String),
     Result: User,
     execute: (tenant) =>
-      sql`SELECT tenant, username, email FROM users WHERE ${of(tenant)} ORDER BY tenant, username LIMIT 500`
+      sql`SELECT tenant, username, email, disabled,
+          COALESCE((SELECT max(locked_until) FROM lockouts WHERE user_key = users.sub), 0) AS ${sql("lockedUntil")}
+        FROM users WHERE ${of(tenant)} ORDER BY tenant, username LIMIT 500`
+  })
+
+  const tenantsOf = SqlSchema.findAll({
+    Request: Schema.Struct({ tenant: Schema.UndefinedOr(Schema.String), username: Schema.String }),
+    Result: Schema.Struct({ tenant: Schema.String }),
+    execute: ({ tenant, username }) => sql`SELECT tenant FROM users WHERE username = ${username} AND ${of(tenant)}`
   })
 
   const tenants = SqlSchema.findAll({
@@ -109,9 +153,11 @@ export const make = (sql: SqlClient.SqlClient) => {
     revoke: (tenant: string | undefined, which: Which, now: number) =>
       sql`UPDATE sessions SET revoked_at = ${now} WHERE revoked_at IS NULL AND ${of(tenant)} AND ${named(which)}
         RETURNING id`.pipe(Effect.map((ended) => ended.length), Effect.orDie),
-    endSessions: (tenant: string | undefined) => Effect.orDie(sql`DELETE FROM sessions WHERE ${of(tenant)}`),
+    tenantsOf: (username: string, tenant: string | undefined) =>
+      Effect.orDie(Effect.map(tenantsOf({ tenant, username }), (rows) => rows.map(({ tenant }) => tenant))),
     snapshot,
-    restore
+    restore,
+    reset
   }
 }
 

@@ -15,6 +15,7 @@ import type { Control, World } from "../Control.ts"
 import type { Fault, Operation } from "../Fault.ts"
 import type { Claims } from "../Journal.ts"
 import { isJson, ReadAhead, readText } from "./body.ts"
+import { CommonClock } from "./commonClock.ts"
 import { pathOf, stamp } from "./gateway.ts"
 import * as masking from "./masking.ts"
 
@@ -49,7 +50,10 @@ export const make = <E, E2, R>(
     const apiKey = Redacted.make(request.headers["x-api-key"] ?? "")
     const tenant = Option.getOrNull(yield* options.authority.tenantOf(apiKey))
     const world = yield* options.control.world(tenant)
-    return yield* Effect.provideService(handle(app, request, tenant, world, options.sever), Clock.Clock, world.clock)
+    return yield* handle(app, request, tenant, world, options.sever).pipe(
+      Effect.provideService(Clock.Clock, world.clock),
+      Effect.provideService(CommonClock, options.control.all.clock)
+    )
   })
 
 const handle = Effect.fnUntraced(function*<E, E2, R>(

@@ -2,6 +2,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import * as SqlSchema from "effect/sql/SqlSchema"
+import { commonMillis } from "./commonClock.ts"
 
 // Failed passwords by user and address. After the fifth in a row each one locks for twice as long: one second, up to a
 // quarter of an hour. What is tried meanwhile doesn't count, and a quarter of an hour without a failure, or a right
@@ -18,10 +19,11 @@ export interface Who {
 export const make = (sql: SqlClient.SqlClient) => {
   let written = 0
 
-  const prune = Effect.fnUntraced(function*(now: number) {
+  const prune = Effect.gen(function*() {
     if (++written % pruneEvery !== 0) return
+    const now = yield* commonMillis
     yield* sql`DELETE FROM lockouts WHERE (user_key, address) IN
-      (SELECT user_key, address FROM lockouts WHERE ends_at <= ${now} LIMIT ${pruneEvery * 4})`
+      (SELECT user_key, address FROM lockouts WHERE ends_at <= ${Math.floor(now)} LIMIT ${pruneEvery * 4})`
   })
 
   const rows = SqlSchema.findAll({
@@ -59,7 +61,7 @@ export const make = (sql: SqlClient.SqlClient) => {
             WHEN lockouts.failures >= 14 THEN CAST(${now + 2 * longest} AS bigint)
             WHEN lockouts.failures >= 4
               THEN CAST(${now + longest} AS bigint) + (CAST(1000 AS bigint) << (lockouts.failures - 4))
-            ELSE CAST(${now + longest} AS bigint) END`.pipe(Effect.andThen(prune(now)), Effect.orDie),
+            ELSE CAST(${now + longest} AS bigint) END`.pipe(Effect.andThen(prune), Effect.orDie),
 
     /** A right password from there: its failures are forgotten. */
     forget: ({ address, user }: Who) =>

@@ -5,6 +5,7 @@ import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type * as Statement from "effect/sql/Statement"
+import { commonMillis } from "./commonClock.ts"
 
 // The state of rate limits in a table, so that all processes on one database count together. Each consumption is one
 // guarded upsert: what is refused changes nothing, and so is told from what is accepted by whether a row comes back.
@@ -18,8 +19,9 @@ export const make: Effect.Effect<RateLimiter.RateLimiterStore["Service"], never,
     const number = (value: number) => sql`CAST(${value} AS double precision)`
 
     /** Now and then a few rows that have ended go: more than have come since. */
-    const prune = Effect.fnUntraced(function*(now: number) {
+    const prune = Effect.gen(function*() {
       if (++written % pruneEvery !== 0) return
+      const now = yield* commonMillis
       yield* sql`DELETE FROM rate_limits
         WHERE key IN (SELECT key FROM rate_limits WHERE ends_at <= ${number(now)} LIMIT ${pruneEvery * 4})`
     })
@@ -46,7 +48,7 @@ export const make: Effect.Effect<RateLimiter.RateLimiterStore["Service"], never,
               ends_at = CASE WHEN ${isOver} THEN ${number(now)} ELSE rate_limits.ends_at END + ${number(life)}
             WHERE ${room}
             RETURNING tokens, at, ends_at`)
-          yield* prune(now)
+          yield* prune
           if (taken !== undefined) return [taken.tokens, taken.ends_at - now] as const
         }
         const [found] = yield* find(key)
@@ -78,7 +80,7 @@ export const make: Effect.Effect<RateLimiter.RateLimiterStore["Service"], never,
               ends_at = ${number(now)} + (${number(limit)} - (${left})) * ${number(rate)}
             WHERE ${room}
             RETURNING tokens, at, ends_at`)
-          yield* prune(now)
+          yield* prune
           if (taken !== undefined) return [taken.tokens, Math.max(0, now - taken.at)] as const
         }
         const [found] = yield* find(key)
