@@ -71,7 +71,7 @@ const flags = {
   ),
   dev: Flag.Boolean("dev").pipe(
     Flag.withDefault(false),
-    Flag.withDescription("Let tests move the clock, at /__control. Only on loopback.")
+    Flag.withDescription("Let tests control it, at /__control and /__inspector. Only on loopback.")
   ),
   json: Flag.Boolean("json").pipe(
     Flag.withDefault(false),
@@ -92,7 +92,7 @@ export const command = Command.make(
       const seed = yield* Effect.transposeOption(Option.map(file, readSeed))
 
       return yield* Effect.gen(function*() {
-        const { endpointUrl } = yield* AuthorityServer.AuthorityServer
+        const { endpointUrl, origin } = yield* AuthorityServer.AuthorityServer
         if (isWildcard(host) && Option.isNone(announced)) {
           yield* Console.error(`${endpointUrl} is no address for clients: say with --endpoint-url which one is`)
         }
@@ -117,6 +117,7 @@ export const command = Command.make(
             yield* Console.log("A new authority, with one user and one API key. They are shown this once:")
             yield* Effect.forEach(Object.entries(credentials), ([name, value]) => Console.log(`  ${name}=${value}`))
           }
+          if (dev) yield* Console.log(`inspector on ${origin}/__inspector`)
           yield* Console.log(`listening on ${endpointUrl}`)
         }
         return yield* Effect.never

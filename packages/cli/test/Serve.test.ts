@@ -230,6 +230,9 @@ describe("tenovos serve", () => {
       return (await fetch(`${url}/security/template`, { headers })).status
     }
     const before = await call()
+    const inspector = /^inspector on (\S+)$/m.exec(server.stdout())?.[1] ?? ""
+    assert.strictEqual(inspector, new URL("/__inspector", url).href)
+    assert.strictEqual((await fetch(inspector)).status, 200)
 
     const moved = await fetch(new URL("/__control/clock", url), {
       method: "POST",
@@ -247,7 +250,11 @@ describe("tenovos serve", () => {
   it("has no control plane without --dev", async () => {
     const server = tenovos(emptyFolder(), "serve", "--port", "0", "--database", ":memory:")
 
-    assert.strictEqual((await fetch(new URL("/__control/clock", await server.listening))).status, 404)
+    const url = await server.listening
+    for (const path of ["/__control/clock", "/__control/docs", "/__inspector"]) {
+      assert.strictEqual((await fetch(new URL(path, url))).status, 404, path)
+    }
+    assert.notInclude(server.stdout(), "inspector")
   })
 
   it("stops at once although a client keeps its connection", async () => {
