@@ -182,7 +182,7 @@ const listen = Effect.fnUntraced(
 const withoutClock = <A>(app: Effect.Effect<A, never, Services>): Effect.Effect<A, never, Services> =>
   Effect.updateContext(app, (context: Context.Context<Services>) => Context.omit(Clock.Clock)(context))
 
-type Services = Authority.Authority | Keys.Keys | Limits.Limits | SqlClient | Scope.Scope
+type Services = Authority.Authority | Keys.Keys | Audit.Audit | Limits.Limits | SqlClient | Scope.Scope
 
 // What a tracer would otherwise write into spans.
 const redactedHeaders = ["authorization", "cookie", "set-cookie", "x-api-key", "accesstoken"]

@@ -1,14 +1,4 @@
-import {
-  Audit,
-  Authority,
-  AuthorityServer,
-  Keys,
-  Limits,
-  Migrations,
-  Passwords,
-  Seed,
-  Sqlite
-} from "@effect-tenovos/server"
+import { Audit, Authority, Keys, Limits, Migrations, Passwords, Seed, Sqlite } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
