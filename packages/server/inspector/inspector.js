@@ -208,6 +208,10 @@ at("reset").addEventListener("click", async () => {
   at("journal").replaceChildren()
   showRequests([])
 })
+at("rotate").addEventListener(
+  "click",
+  () => act("POST", "keys/rotate", { immediately: true }, () => "Rotated the keys")
+)
 at("snapshot").addEventListener("click", async () => {
   const answer = await act("POST", "snapshots", undefined, () => "Kept a snapshot")
   if (answer === undefined) return

@@ -24,6 +24,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import * as SqlSchema from "effect/sql/SqlSchema"
 import { createHmac, createSecretKey, randomBytes } from "node:crypto"
 import * as background from "./internal/background.ts"
+import { commonMillis } from "./internal/commonClock.ts"
 import { MasterKeys } from "./MasterKey.ts"
 
 /**
@@ -203,7 +204,8 @@ export const make = Effect.fnUntraced(
       }
     })
 
-    const sweepNowAndThen = (now: number) => {
+    const sweepNowAndThen = Effect.flatMap(commonMillis, (millis) => {
+      const now = Math.floor(millis)
       if (Math.abs(now - sweptAt) < betweenSweeps) return Effect.void
       sweptAt = now
       return inBackground(
@@ -212,12 +214,12 @@ export const make = Effect.fnUntraced(
           (error) => Effect.logWarning(`Old audit rows could not be deleted: ${error.message}`)
         )
       )
-    }
+    })
 
     const record: Audit["Service"]["record"] = Effect.fn("Audit.record")(function*(decision) {
       const row = yield* toRow(decision)
       yield* insert(row)
-      yield* sweepNowAndThen(row.at)
+      yield* sweepNowAndThen
     })
 
     // Of real time: whoever moves a test clock waits for no row.
@@ -237,7 +239,7 @@ export const make = Effect.fnUntraced(
       }
       const row = yield* toRow(decision)
       waiting.push(row)
-      yield* sweepNowAndThen(row.at)
+      yield* sweepNowAndThen
       if (isDue) return
       isDue = true
       yield* inBackground(Effect.andThen(aSecond, writeOrWarn))

@@ -4,7 +4,7 @@
  *
  * **Details**
  *
- * Every operation but those on tenants takes `?tenant=NAME`: it then concerns that tenant alone, and without it the whole
+ * Every operation but those on tenants and keys takes `?tenant=NAME`: it then concerns that tenant alone, and without it the whole
  * authority. A request belongs to the tenant of its API key. Refusals are `{ "message": "…" }`: 400 for a body that can't
  * be understood, 403 unless the caller is on this machine and asks by a name of loopback, 404 for what isn't there.
  *
@@ -160,11 +160,26 @@ export class Tenants extends HttpApiGroup.make("tenants").add(
 ) {}
 
 /**
+ * The keys of the authority, which belong to no tenant.
+ *
+ * @category groups
+ * @since 0.1.0
+ */
+export class SigningKeys extends HttpApiGroup.make("keys").add(
+  HttpApiEndpoint.post("rotate", "/keys/rotate", {
+    payload: ControlMessages.Rotation,
+    /** From when they are used, in ISO 8601. */
+    success: Schema.Struct({ usedFrom: Schema.String }),
+    error: [ControlMessages.BadRequest, ControlMessages.Forbidden]
+  })
+) {}
+
+/**
  * @category api
  * @since 0.1.0
  */
 export class ControlApi extends HttpApi.make("control")
-  .add(Clock, Faults, Requests, Accounts, State, Tenants)
+  .add(Clock, Faults, Requests, Accounts, State, Tenants, SigningKeys)
   .prefix("/__control")
   .annotateMerge(OpenApi.annotations({
     title: "Control plane of a Tenovos authority",
@@ -182,7 +197,7 @@ const withTenantParameter = (document: Document): Document => ({
   paths: Object.fromEntries(
     Object.entries<Record<string, unknown>>(document["paths"]).map(([path, operations]) => [
       path,
-      path.startsWith("/__control/tenants") ? operations : { ...operations, parameters: [tenantParameter] }
+      /^\/__control\/(?:tenants|keys)/.test(path) ? operations : { ...operations, parameters: [tenantParameter] }
     ])
   )
 })

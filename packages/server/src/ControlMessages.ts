@@ -232,3 +232,13 @@ export type TenantSummary = typeof TenantSummary.Type
  * @since 0.1.0
  */
 export const Snapshot = Schema.Struct({ snapshot: Schema.String }).annotate({ identifier: "Snapshot" })
+
+/**
+ * A rotation of the keys: in use at once, or, when nothing is said, ten minutes after they were published.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Rotation = Schema.Struct({ immediately: Schema.optionalKey(Schema.Boolean) }).annotate({
+  identifier: "Rotation"
+})

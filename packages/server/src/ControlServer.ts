@@ -42,6 +42,7 @@ const readAdvance = read(
 const readRule = read(Rule)
 const readWhich = read(ControlMessages.Which)
 const readUserChange = read(ControlMessages.UserChange)
+const readRotation = read(ControlMessages.Rotation)
 const readSnapshot = read(ControlMessages.Snapshot)
 const readTenant = read(ControlMessages.NewTenant)
 
@@ -138,6 +139,21 @@ const layerTenants = HttpApiBuilder.group(
   })
 )
 
+const layerKeys = HttpApiBuilder.group(
+  ControlApi.ControlApi,
+  "keys",
+  Effect.fnUntraced(function*(handlers) {
+    const control = yield* Control
+    return handlers.handleRaw(
+      "rotate",
+      Effect.fnUntraced(function*({ request }) {
+        const { immediately = false } = yield* readRotation(request)
+        return { usedFrom: new Date(yield* control.rotateKeys({ immediately })).toISOString() }
+      })
+    )
+  })
+)
+
 const layerOfTenant = Layer.effect(
   ControlApi.OfTenant,
   Effect.map(Control, (control) =>
@@ -183,7 +199,7 @@ const guard = HttpRouter.middleware((httpEffect) =>
  */
 export const layerRoutes: Layer.Layer<never, never, HttpRouter.HttpRouter | Control> = Layer.mergeAll(
   HttpApiBuilder.layer(ControlApi.ControlApi, { openapiPath: "/__control/openapi.json" }).pipe(
-    Layer.provide([layerClock, layerFaults, layerJournal, layerAccounts, layerState, layerTenants]),
+    Layer.provide([layerClock, layerFaults, layerJournal, layerAccounts, layerState, layerTenants, layerKeys]),
     Layer.provide(layerOfTenant)
   ),
   HttpApiSwagger.layer(ControlApi.ControlApi, { path: "/__control/docs" }),

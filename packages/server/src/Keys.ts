@@ -15,7 +15,6 @@
  * @since 0.1.0
  */
 import * as Arr from "effect/Array"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -29,6 +28,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import { generateKeyPair, type KeyObject, randomBytes } from "node:crypto"
 import { Audit } from "./Audit.ts"
 import * as background from "./internal/background.ts"
+import { commonMillis } from "./internal/commonClock.ts"
 import {
   isLive,
   type Key,
@@ -368,4 +368,4 @@ export {
 } from "./internal/keyRing.ts"
 
 /** Whole milliseconds, as the database keeps them. A test clock may stand between two. */
-const currentMillis = Effect.map(Clock.currentTimeMillis, Math.floor)
+const currentMillis = Effect.map(commonMillis, Math.floor)

@@ -150,6 +150,42 @@ describe("tenants of one authority", () => {
       AuthorityServer.layerHttpClientControlled({ keys: fixtures.keys, passwords: hashes.cheap })
     )))
 
+  it.effect("sign with the same keys, which follow the clock of all, and rotate by hand", () =>
+    Effect.gen(function*() {
+      const control = yield* Control.Control
+      const { apiKey, tenant, users: [user] } = yield* control.addTenant()
+      const kids = Effect.map(fixtures.jwks, ({ keys }) => keys.map(({ kid }) => kid))
+      const before = yield* kids
+      const calm = yield* fixtures.signIn
+      const ahead = fixtures.call("POST", "/v1/auth/token", {
+        headers: { "X-API-Key": Redacted.value(apiKey) },
+        body: { username: user.username, password: Redacted.value(user.password) }
+      })
+
+      // A tenant that is a year ahead neither ages the keys nor retires them.
+      yield* (yield* control.tenant(tenant)).clock.advance(365 * 24 * hour)
+      // Long enough that keys are read again, and taken care of.
+      yield* TestClock.adjust("2 minutes")
+      assert.strictEqual((yield* ahead).status, 200)
+      assert.strictEqual((yield* ahead).status, 200)
+      assert.deepStrictEqual(yield* kids, before)
+      assert.strictEqual(yield* status(calm), 200)
+      yield* fixtures.refresh(calm)
+
+      yield* control.rotateKeys({ immediately: true })
+      const after = yield* kids
+      assert.isAbove(after.length, before.length)
+      assert.strictEqual(yield* status(calm), 200)
+      const renewed = yield* fixtures.refresh(calm)
+      assert.strictEqual(yield* status(renewed), 200)
+      assert.notInclude(before, (yield* fixtures.verify(renewed.session.accessToken)).protectedHeader.kid)
+
+      yield* control.all.clock.advance(2 * hour)
+      yield* ahead
+      yield* ahead
+      assert.isTrue((yield* kids).every((kid) => !before.includes(kid)))
+    }).pipe(Effect.provide(Live)))
+
   it.effect("take back sessions with their rotated tokens", () =>
     Effect.gen(function*() {
       const { all } = yield* Control.Control

@@ -317,6 +317,7 @@ const everything: ReadonlyArray<readonly [method: string, path: string, body?: u
   ["POST", "/__control/revoke", { all: true }],
   ["POST", "/__control/snapshots"],
   ["POST", "/__control/reset"],
+  ["POST", "/__control/keys/rotate", { immediately: false }],
   ["GET", "/__control/tenants"],
   ["POST", "/__control/tenants", { tenant: "acme" }],
   ["DELETE", "/__control/tenants/acme"],

@@ -2,6 +2,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { CommonClock } from "./commonClock.ts"
 
 /**
  * Runs effects beside their callers until the scope closes: by the clock of the caller, and else in the context of the
@@ -15,6 +16,9 @@ export const make: Effect.Effect<
   const scope = yield* Effect.scope
   const context = yield* Effect.context()
   const byItsClock = (caller: Context.Context<never>) =>
-    Context.add(context, Clock.Clock, Context.get(caller, Clock.Clock))
+    context.pipe(
+      Context.add(Clock.Clock, Context.get(caller, Clock.Clock)),
+      Context.add(CommonClock, Context.get(caller, CommonClock))
+    )
   return (self) => self.pipe(Effect.updateContext(byItsClock), Effect.forkIn(scope), Effect.asVoid)
 })
