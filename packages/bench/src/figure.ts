@@ -1,5 +1,6 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 
 /** One line of the results. Those without a target are there to compare with. */
@@ -20,6 +21,15 @@ export const atMost = (what: string, value: number, limit: number, unit: string)
     value: `${round(value)} ${unit}`,
     target: `at most ${limit} ${unit}`,
     holds: value <= limit
+  })
+
+/** A number that must be at least so much. */
+export const atLeast = (what: string, value: number, limit: number, unit: string): Figure =>
+  new Figure({
+    what,
+    value: `${round(value)} ${unit}`,
+    target: `at least ${limit} ${unit}`,
+    holds: value >= limit
   })
 
 /** Something that must be so. */
@@ -56,16 +66,22 @@ export const cpu = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<numb
   })
 
 /** The median of each effect under a measure; the effects take turns, and the first turn does not count. */
-export const compare = Effect.fnUntraced(function*<E, R>(
+export const compare = <E, R>(
   rounds: number,
   measure: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<number, E, R>,
   effects: Readonly<Record<string, Effect.Effect<unknown, E, R>>>
+): Effect.Effect<(name: string) => number, E, R> => takeTurns(rounds, Record.map(effects, (effect) => measure(effect)))
+
+/** The same for effects that measure themselves. */
+export const takeTurns = Effect.fnUntraced(function*<E, R>(
+  rounds: number,
+  measures: Readonly<Record<string, Effect.Effect<number, E, R>>>
 ): Effect.fn.Return<(name: string) => number, E, R> {
   const taken = new Map<string, Array<number>>()
   for (let i = 0; i <= rounds; i++) {
-    for (const [name, effect] of Object.entries(effects)) {
-      const time = yield* measure(effect)
-      if (i > 0) taken.set(name, [...taken.get(name) ?? [], time])
+    for (const [name, measure] of Object.entries(measures)) {
+      const value = yield* measure
+      if (i > 0) taken.set(name, [...taken.get(name) ?? [], value])
     }
   }
   return (name) => median(taken.get(name) ?? [])

@@ -1,8 +1,8 @@
 /**
  * Answers how fast, how big and how steady, with the targets of the project: each question in a process of its own.
  *
- * A name as argument answers that question alone: `node packages/bench/src/main.ts herd`. Without one all are answered,
- * and written to RESULTS.md.
+ * A name as argument answers that question alone, `node packages/bench/src/main.ts herd`, or all whose names begin with
+ * it: `authority`. Without one all are answered, and written to RESULTS.md.
  */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -11,6 +11,7 @@ import { spawnSync } from "node:child_process"
 import { writeFileSync } from "node:fs"
 import { cpus, totalmem } from "node:os"
 import { fileURLToPath } from "node:url"
+import * as authority from "./authority.ts"
 import * as expiry from "./expiry.ts"
 import { Figure } from "./figure.ts"
 import * as giveUp from "./giveUp.ts"
@@ -29,7 +30,15 @@ const questions = {
   request: { title: "CPU added to a request", run: request.run },
   size: { title: "Bundle and start", run: size.run },
   memory: { title: "Memory", run: memory.run },
-  writes: { title: "Writes that wait for the disk", run: writes.run }
+  writes: { title: "Writes that wait for the disk", run: writes.run },
+  "authority-cost": { title: "What the authority costs above a bare server", run: authority.cost },
+  "authority-latency": { title: "A refresh while others sign in", run: authority.latency },
+  "authority-start": { title: "The authority's start", run: authority.start },
+  "authority-memory": { title: "The authority's memory", run: authority.memory },
+  "authority-stored": { title: "The authority with many sessions", run: authority.stored },
+  "authority-peers": { title: "The authority beside others", run: authority.peers },
+  "authority-scale": { title: "Two authorities on one database", run: authority.scale },
+  endurance: { title: "The authority's memory in the long run", run: authority.endurance }
 }
 
 const Answer = Schema.fromJsonString(Schema.Array(Figure))
@@ -53,7 +62,7 @@ const ask = Effect.fnUntraced(function*(name: string) {
     encoding: "utf8",
     maxBuffer: 2 ** 24
   })
-  if (stdout === "") yield* Console.error(stderr)
+  if (stdout === "") return yield* Effect.die(new Error(stderr))
   return yield* decode(stdout)
 })
 
@@ -75,15 +84,15 @@ const all = Effect.gen(function*() {
 })
 
 const [name, format] = process.argv.slice(2)
-const asked = Object.entries(questions).find(([key]) => key === name)
+const asked = Object.entries(questions).filter(([key]) => key === name || key.startsWith(`${name}-`))
+const [first] = asked
 
 const program = name === undefined
   ? all
-  : asked === undefined
+  : first === undefined
   ? Console.error(`There is no ${name}: ${Object.keys(questions).join(", ")}`)
-  : Effect.flatMap(
-    asked[1].run,
-    (figures) => format === "--json" ? Effect.flatMap(encode(figures), Console.log) : print(asked[1].title, figures)
-  )
+  : format === "--json"
+  ? Effect.flatMap(first[1].run, (figures) => Effect.flatMap(encode(figures), Console.log))
+  : Effect.forEach(asked, ([key, { title }]) => Effect.flatMap(ask(key), (figures) => print(title, figures)))
 
 await Effect.runPromise(program)

@@ -4,7 +4,8 @@ import { build } from "esbuild"
 import { spawnSync } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { gzipSync } from "node:zlib"
-import { atMost, compare, type Figure, plain, round } from "./figure.ts"
+import { compile } from "./compile.ts"
+import { atMost, type Figure, plain, round, takeTurns } from "./figure.ts"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 const core = fileURLToPath(new URL("../../core", import.meta.url))
@@ -82,21 +83,13 @@ export const run: Effect.Effect<ReadonlyArray<Figure>, unknown> = Effect.gen(fun
   const smallest = yield* gzipped(byHand)
   const whole = yield* gzipped(ours("@effect-tenovos/core"))
   const own = yield* gzipped(ours("@effect-tenovos/core"), ["effect/*"])
-  // As it is published: without types to strip.
-  const built = spawnSync(
-    process.execPath,
-    [fileURLToPath(import.meta.resolve("typescript/package.json")).replace("package.json", "bin/tsc"), "-b", core],
-    { encoding: "utf8" }
-  )
-  if (built.status !== 0) return yield* Effect.die(new Error(built.stdout + built.stderr))
+  yield* compile(core)
 
-  // The two take turns, and each says for itself how long it took.
-  let last = 0
-  const start = (contents: string) => Effect.map(imported(contents), (millis) => last = millis)
-  const time = yield* compare(rounds, (effect) => Effect.map(effect, () => last), {
-    empty: start(""),
-    byHand: start(byHand),
-    ours: start(ours("./dist"))
+  // Each says for itself how long it took.
+  const time = yield* takeTurns(rounds, {
+    empty: imported(""),
+    byHand: imported(byHand),
+    ours: imported(ours("./dist"))
   })
   return [
     atMost("gzip over the smallest program", whole - smallest, 12, "kB"),

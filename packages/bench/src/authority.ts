@@ -1,0 +1,200 @@
+/** What the authority costs above a server that does only what has to be done, and what others cost. */
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import { DatabaseSync } from "node:sqlite"
+import { atLeast, atMost, type Figure, plain, round, takeTurns, wall } from "./figure.ts"
+import * as issuers from "./issuers.ts"
+import { load } from "./load.ts"
+
+type Figures = Effect.Effect<ReadonlyArray<Figure>, unknown>
+
+/** Asks a pair on new databases. */
+const ofPair = (ask: (pair: issuers.Pair) => Effect.Effect<ReadonlyArray<Figure>, unknown, Scope.Scope>): Figures =>
+  issuers.folder.pipe(Effect.flatMap(issuers.pair), Effect.flatMap(ask), Effect.scoped)
+
+/** In CPU, each call everything included: validation, limits, audit. */
+export const cost: Figures = ofPair(Effect.fnUntraced(function*(pair) {
+  const [authority, floor] = [yield* pair.authority, yield* pair.floor]
+  const [refreshes, floorRefreshes] = [yield* issuers.refreshes(authority, 16), yield* issuers.refreshes(floor, 16)]
+  const time = yield* takeTurns(9, {
+    "refresh": issuers.cpuOf(authority, refreshes, 300),
+    "floor refresh": issuers.cpuOf(floor, floorRefreshes, 300),
+    "cheap": issuers.cpuOf(authority, [issuers.signIn(authority, "cheap")], 300),
+    "floor cheap": issuers.cpuOf(floor, [issuers.signIn(floor, "cheap")], 300),
+    "dear": issuers.cpuOf(authority, [issuers.signIn(authority, "dear")], 32),
+    "floor dear": issuers.cpuOf(floor, [issuers.signIn(floor, "dear")], 32)
+  })
+  const compared = (what: string, name: string, limit: number) => [
+    atMost(`${what}, in the floor`, time(name) / time(`floor ${name}`), limit, "times its CPU"),
+    plain(`${what}, and the floor`, `${round(time(name))} and ${round(time(`floor ${name}`))} ms of CPU`)
+  ]
+  return [
+    ...compared("refresh", "refresh", 1.25),
+    ...compared("new token, cheap hash", "cheap", 1.25),
+    ...compared("new token, argon2id", "dear", 1.05)
+  ]
+}))
+
+const p99 = (millis: ReadonlyArray<number>): number =>
+  millis.toSorted((a, b) => a - b)[Math.floor(millis.length * 0.99)] ?? NaN
+
+/** The slowest refreshes, one after the other, while nobody or eight others sign in. */
+export const latency: Figures = ofPair(Effect.fnUntraced(function*({ authority, floor }) {
+  const measures = Effect.fnUntraced(function*(name: string, start: typeof authority) {
+    const server = yield* start
+    const refreshes = yield* issuers.refreshes(server, 16)
+    const calm = () => load(refreshes, { connections: 1, times: 300 })
+    const crowded = async () => {
+      const done = new AbortController()
+      const crowd = { connections: 8, times: Infinity, signal: done.signal }
+      const [taken] = await Promise.all([
+        calm().finally(() => done.abort()),
+        load([issuers.signIn(server, "dear")], crowd)
+      ])
+      return taken
+    }
+    return {
+      [`${name} calm`]: Effect.map(Effect.promise(calm), p99),
+      [`${name} crowded`]: Effect.map(Effect.promise(crowded), p99)
+    }
+  })
+  const time = yield* takeTurns(5, {
+    ...yield* measures("ours", authority),
+    ...yield* measures("floor", floor)
+  })
+  const both = (name: string) => `${round(time(`${name} calm`))} and ${round(time(`${name} crowded`))} ms`
+  return [
+    atMost("refresh p99 during 8 sign-ins, in the calm one", time("ours crowded") / time("ours calm"), 2, "times"),
+    plain("refresh p99, calm and during 8 sign-ins", both("ours")),
+    plain("the floor's, which hashes on the threads that sign", both("floor"))
+  ]
+}))
+
+/** From the start of the process until it says where it listens. */
+export const start: Figures = ofPair(Effect.fnUntraced(function*({ authority, floor }) {
+  const started = (server: typeof authority) => Effect.scoped(Effect.map(server, ({ start }) => start))
+  const time = yield* takeTurns(9, { ours: started(authority), floor: started(floor) })
+  return [
+    atMost("ready on an existing database, in the floor", time("ours") / time("floor"), 1.3, "times"),
+    plain("ready, and the floor", `${round(time("ours"))} and ${round(time("floor"))} ms`)
+  ]
+}))
+
+export const memory: Figures = ofPair(Effect.fnUntraced(function*({ authority }) {
+  const server = yield* authority
+  const refreshes = yield* issuers.refreshes(server, 16)
+  const before = yield* server.usage
+  yield* Effect.promise(() => load(refreshes, { connections: 16, times: 20_000 }))
+  const after = yield* server.usage
+  return [
+    atMost("memory after 20,000 refreshes", after.memory, 130, "MiB"),
+    plain("memory at the start", `${round(before.memory)} MiB`)
+  ]
+}))
+
+/** Whether it stays there. */
+export const endurance: Figures = ofPair(Effect.fnUntraced(function*({ authority }) {
+  const server = yield* authority
+  const refreshes = yield* issuers.refreshes(server, 16)
+  const memoryAfter = (times: number) =>
+    Effect.promise(() => load(refreshes, { connections: 16, times })).pipe(
+      Effect.andThen(server.usage),
+      Effect.map(({ memory }) => memory)
+    )
+  const early = yield* memoryAfter(20_000)
+  const late = yield* memoryAfter(180_000)
+  return [
+    atMost("memory after 200,000 refreshes: growth since 20,000", late - early, 10, "MiB"),
+    plain("memory after 20,000 and 200,000 refreshes", `${round(early)} and ${round(late)} MiB`)
+  ]
+}))
+
+/** The same calls to two databases, each refreshing sessions from all over it. */
+export const stored: Figures = Effect.gen(function*() {
+  const few = yield* issuers.pair(yield* issuers.folder)
+  const many = yield* issuers.pair(yield* issuers.folder)
+  const fewServer = yield* few.authority
+  const fewRefreshes = yield* issuers.refreshes(fewServer, 100)
+  yield* Effect.scoped(Effect.flatMap(many.authority, (server) => issuers.refreshes(server, 1)))
+  const filled = yield* wall(Effect.sync(() => fill(many.authorityDatabase, 1_000_000)))
+  const manyServer = yield* many.authority
+  const manyRefreshes = yield* issuers.refreshes(manyServer, 1000)
+
+  const time = yield* takeTurns(9, {
+    few: issuers.cpuOf(fewServer, fewRefreshes, 300),
+    many: issuers.cpuOf(manyServer, manyRefreshes, 300),
+    fewWall: Effect.map(wall(issuers.cpuOf(fewServer, fewRefreshes, 300)), (millis) => millis / 300),
+    manyWall: Effect.map(wall(issuers.cpuOf(manyServer, manyRefreshes, 300)), (millis) => millis / 300)
+  })
+  return [
+    // A figure of two alike is above or below one by chance.
+    atMost("refresh with 1,000,000 sessions stored, in 100", time("many") / time("few"), 1.05, "times its CPU"),
+    plain(
+      "refresh with 1,000,000 sessions stored, and 100",
+      `${round(time("many"))} and ${round(time("few"))} ms of CPU`
+    ),
+    plain("time of a refresh of 16 at once", `${round(time("manyWall"))} and ${round(time("fewWall"))} ms`),
+    plain("time to store 1,000,000 sessions", `${round(filled / 1000)} s`)
+  ]
+}).pipe(Effect.scoped)
+
+/** Copies a session until there are so many, each with its own id and refresh token. */
+const fill = (filename: string, sessions: number): void => {
+  const database = new DatabaseSync(filename)
+  const columns = database.prepare("SELECT name FROM pragma_table_info('sessions')").all().map(({ name }) =>
+    String(name)
+  )
+  const values = columns.map((name) =>
+    name === "id" ? "lower(hex(randomblob(16)))" : name === "refresh_token_hash" ? "lower(hex(randomblob(32)))" : name
+  )
+  database.exec(`
+    PRAGMA synchronous = OFF;
+    PRAGMA cache_size = -1000000;
+    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${sessions})
+    INSERT INTO sessions (${columns.join(", ")})
+      SELECT ${values.join(", ")} FROM n, (SELECT * FROM sessions LIMIT 1);
+    PRAGMA wal_checkpoint(TRUNCATE);
+  `)
+  database.close()
+}
+
+export const peers: Figures = ofPair(Effect.fnUntraced(function*({ authority }) {
+  const server = yield* authority
+  const cpuOf = ({ refresh, server }: issuers.Peer) => issuers.cpuOf(server, [refresh], 200)
+  const time = yield* takeTurns(9, {
+    ours: issuers.cpuOf(server, yield* issuers.refreshes(server, 16), 200),
+    "cognito-local": cpuOf(yield* issuers.cognitoLocal),
+    "oauth2-mock-server": cpuOf(yield* issuers.oauth2MockServer),
+    "oidc-provider": cpuOf(yield* issuers.oidcProvider)
+  })
+  const compared = (name: string, limit: number) => [
+    atLeast(`refresh at ${name}, in ours`, time(name) / time("ours"), limit, "times its CPU"),
+    plain(`refresh at ${name}, and ours`, `${round(time(name))} and ${round(time("ours"))} ms of CPU`)
+  ]
+  return [...compared("cognito-local", 3), ...compared("oauth2-mock-server", 1.8), ...compared("oidc-provider", 1.4)]
+}))
+
+/** Two processes on one PostgreSQL, where there is one. */
+export const scale: Figures = Effect.gen(function*() {
+  const url = yield* Config.option(Config.String("TENOVOS_TEST_POSTGRES"))
+  if (Option.isNone(url)) {
+    return [plain("two processes on PostgreSQL", "not measured: TENOVOS_TEST_POSTGRES names no database")]
+  }
+  const first = yield* issuers.authority(url.value, issuers.seeded(yield* issuers.folder))
+  const second = yield* issuers.authority(url.value)
+  const [one = [], two = []] = [yield* issuers.refreshes(first, 16), yield* issuers.refreshes(second, 16)]
+  const rate = (calls: typeof one) =>
+    Effect.map(wall(Effect.promise(() => load(calls, { connections: 32, times: 600 }))), (millis) => 600_000 / millis)
+  const value = yield* takeTurns(7, {
+    one: rate(one),
+    two: rate(one.flatMap((call, i) => [call, two[i] ?? call])),
+    cpu: issuers.cpuOf(first, one, 300)
+  })
+  return [
+    atLeast("refreshes of two processes on PostgreSQL, in one", value("two") / value("one"), 1.7, "times"),
+    plain("refreshes of two processes, and of one", `${round(value("two"))} and ${round(value("one"))} a second`),
+    plain("CPU of a refresh, the database's apart", `${round(value("cpu"))} ms`)
+  ]
+}).pipe(Effect.scoped)
