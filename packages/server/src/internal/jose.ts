@@ -95,11 +95,10 @@ const compact = (key: Buffer | KeyObject, header: object, wrapped: Buffer, plain
 
 const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url")
 
-const decodeJson = (part: string): Option.Option<unknown> =>
-  Schema.decodeOption(Schema.fromJsonString(Schema.Unknown))(Buffer.from(part, "base64url").toString("utf8"))
+const parse = Schema.decodeOption(Schema.fromJsonString(Schema.Unknown))
 
-const decodeHeader = (part: string) =>
-  Option.flatMap(
-    decodeJson(part),
-    Schema.decodeUnknownOption(Schema.Struct({ alg: Schema.String, kid: Schema.String }))
-  )
+const decodeJson = (part: string): Option.Option<unknown> => parse(Buffer.from(part, "base64url").toString("utf8"))
+
+const readHeader = Schema.decodeUnknownOption(Schema.Struct({ alg: Schema.String, kid: Schema.String }))
+
+const decodeHeader = (part: string) => Option.flatMap(decodeJson(part), readHeader)
