@@ -228,12 +228,9 @@ export const make = Effect.fnUntraced(
           iat,
           exp: iat + accessTokenLife
         })
-        const [authorization, accessToken] = yield* Effect.all(
-          [
-            Effect.flatMap(keys.signing("id"), (key) => jose.sign(key, claims.id)),
-            Effect.flatMap(keys.signing("access"), (key) => jose.sign(key, claims.access))
-          ],
-          { concurrency: "unbounded" }
+        const [idKey, accessKey] = [yield* keys.signing("id"), yield* keys.signing("access")]
+        const [authorization, accessToken] = yield* Effect.promise(() =>
+          Promise.all([jose.sign(idKey, claims.id), jose.sign(accessKey, claims.access)])
         )
         return yield* answer({
           clientId,

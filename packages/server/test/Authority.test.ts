@@ -81,14 +81,16 @@ describe("tokens", () => {
       assert.strictEqual(body.session.expireEpoch, (payload.exp ?? 0) * 1000)
     }).pipe(Effect.provide(fixtures.layer())))
 
-  it.effect("encrypts the refresh token so that jose opens it, and finds a signed JWT in it", () =>
+  it.effect("encrypts the refresh token so that jose opens it, and finds a JWT in it", () =>
     Effect.gen(function*() {
       const { session } = yield* signIn
 
       const opened = yield* Effect.promise(() =>
         jose.compactDecrypt(session.refreshToken, fixtures.keys.refresh.privateKey)
       )
-      const { payload } = yield* verify(new TextDecoder().decode(opened.plaintext))
+      const { payload } = jose.UnsecuredJWT.decode(new TextDecoder().decode(opened.plaintext), {
+        currentDate: new Date(0)
+      })
 
       assert.strictEqual(session.refreshToken.split(".").length, 5)
       assert.strictEqual(

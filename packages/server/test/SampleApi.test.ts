@@ -35,6 +35,7 @@ describe("SampleApi", () => {
         { ...good, AccessToken: other.session.accessToken },
         { ...good, Authorization: unsigned(session.authorization) },
         { ...good, AccessToken: unsigned(session.accessToken) },
+        { ...good, AccessToken: yield* renewed(session.accessToken) },
         { ...good, AccessToken: yield* opened(session.refreshToken) },
         { ...good, AccessToken: renamed(session.accessToken) },
         { ...good, AccessToken: yield* forged(session.accessToken, "RS256", fixtures.keys.refresh.privateKey) },
@@ -72,7 +73,15 @@ const forged = (jwt: string, alg: string, key: KeyObject) =>
     new jose.SignJWT(jose.decodeJwt(jwt)).setProtectedHeader({ ...jose.decodeProtectedHeader(jwt), alg }).sign(key)
   )
 
-/** The JWT inside a refresh token, which the key of the access tokens signed. */
+/** Signed as an access token is, and meant for something else. */
+const renewed = (jwt: string) =>
+  Effect.promise(() =>
+    new jose.SignJWT({ ...jose.decodeJwt(jwt), token_use: "refresh" })
+      .setProtectedHeader({ alg: "RS256", ...jose.decodeProtectedHeader(jwt) })
+      .sign(fixtures.keys.access.privateKey)
+  )
+
+/** The JWT inside a refresh token, which nothing signed. */
 const opened = (jwe: string) =>
   Effect.promise(() => jose.compactDecrypt(jwe, fixtures.keys.refresh.privateKey)).pipe(
     Effect.map(({ plaintext }) => new TextDecoder().decode(plaintext))

@@ -13,7 +13,7 @@ import {
 } from "node:crypto"
 
 // Compact JWS and JWE in the forms that Cognito makes: RS256 with a header of `kid` and `alg`, and RSA-OAEP with
-// A256GCM. Nothing else is read or written, so no header chooses an algorithm.
+// A256GCM. Nothing else is read, so no header chooses an algorithm.
 
 interface SigningKey {
   readonly kid: string
@@ -21,14 +21,18 @@ interface SigningKey {
 }
 
 /** Signs on libuv's threads, since an RSA signature takes about a millisecond. */
-export const sign = (key: SigningKey, claims: object): Effect.Effect<string> => {
+export const sign = (key: SigningKey, claims: object): Promise<string> => {
   const input = `${encode({ kid: key.kid, alg: "RS256" })}.${encode(claims)}`
-  return Effect.callback<string>((resume) => {
+  return new Promise((resolve, reject) => {
     signCallback("RSA-SHA256", Buffer.from(input), key.privateKey, (error, signature) => {
-      resume(error === null ? Effect.succeed(`${input}.${signature.toString("base64url")}`) : Effect.die(error))
+      if (error === null) resolve(`${input}.${signature.toString("base64url")}`)
+      else reject(error)
     })
   })
 }
+
+/** A JWT that something else vouches for (RFC 7519, section 6). `verify` refuses it. */
+export const unsecured = (claims: object): string => `${encode({ alg: "none" })}.${encode(claims)}.`
 
 /** The claims of a token that the key of this name signed, whatever its age. */
 export const verify = (

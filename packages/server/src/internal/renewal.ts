@@ -37,15 +37,14 @@ export const make = (options: {
 }) => {
   const { accept, answer, clientId, db, grace, issuer, keys } = options
 
-  // Cognito's refresh token is a JWT inside the JWE, hence its header.
+  // Cognito's refresh token is a JWT inside the JWE, hence its header. A token is found by its hash and never opened, so
+  // a signature inside would vouch for nothing.
   const mint = (session: Omit<Parameters<typeof tokens.refreshClaims>[0], "issuer" | "clientId">) =>
-    Effect.gen(function*() {
-      const jwt = yield* jose.sign(
-        yield* keys.signing("access"),
-        tokens.refreshClaims({ ...session, issuer, clientId })
-      )
-      return yield* jose.encrypt((yield* keys.signing("refresh")).publicKey, jwt)
-    })
+    Effect.flatMap(
+      keys.signing("refresh"),
+      ({ publicKey }) =>
+        jose.encrypt(publicKey, jose.unsecured(tokens.refreshClaims({ ...session, issuer, clientId })))
+    )
 
   const rotate = Effect.fnUntraced(function*(shown: Shown, where: Parameters<typeof db.touchSession>[0]) {
     const found = yield* db.sessionToRotate(where)
