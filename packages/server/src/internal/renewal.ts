@@ -42,8 +42,7 @@ export const make = (options: {
   const mint = (session: Omit<Parameters<typeof tokens.refreshClaims>[0], "issuer" | "clientId">) =>
     Effect.flatMap(
       keys.signing("refresh"),
-      ({ publicKey }) =>
-        jose.encrypt(publicKey, jose.unsecured(tokens.refreshClaims({ ...session, issuer, clientId })))
+      ({ publicKey }) => jose.encrypt(publicKey, jose.unsecured(tokens.refreshClaims({ ...session, issuer, clientId })))
     )
 
   const rotate = Effect.fnUntraced(function*(shown: Shown, where: Parameters<typeof db.touchSession>[0]) {
