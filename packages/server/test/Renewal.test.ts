@@ -181,10 +181,7 @@ describe("a refresh token that was replaced", () => {
       assertEquals(again.session.refreshToken, second.session.refreshToken)
       assertEquals(kept.session.refreshToken, second.session.refreshToken)
       assert.deepStrictEqual([reused.message, ended.message], [revoked.message, revoked.message])
-    }).pipe(
-      Effect.provide(Passwords.layer()),
-      Effect.provide(AuthorityServer.layerAuthority({ keys: fixtures.keys }))
-    ))
+    }).pipe(Effect.provide([Passwords.layer(), AuthorityServer.layerAuthority({ keys: fixtures.keys })])))
 })
 
 const password = Redacted.make(fixtures.password)

@@ -252,13 +252,12 @@ export const races = <E>(name: string, database: Layer.Layer<SqlClient, E>): voi
       if (long) console.log(`${runs} races on ${name} with the seed ${chosen.seed}`)
 
       const property = fc.asyncProperty(programs, async (program) => {
-        const { calls, signedIn } = await Effect.runPromise(
+        const { calls, signedIn } = await Effect.runPromiseWith(context)(
           perform(program, inTurns).pipe(
             Effect.scoped,
             Effect.tap(() => sql`DELETE FROM sessions`),
             Effect.tap(() => sql`DELETE FROM keys`),
-            Effect.provide(TestClock.layer()),
-            Effect.provideContext(context)
+            Effect.provide(TestClock.layer())
           )
         )
         const rules = {
