@@ -16,23 +16,22 @@ export const RefusedSignIns: Effect.Effect<ReadonlyArray<RefusedSignIn>, never, 
   function*() {
     const authority = yield* Authority.Authority
     const tenant = Authority.defaultTenant
-    for (const username of ["wrong1", "empty1", "locked", "disabl"]) {
+    for (const username of ["wrong1", "empty1", "locked", "disabl", "other1"]) {
       yield* authority.addUser({ username, password: Redacted.make(password) })
     }
     yield* authority.setDisabled({ tenant, username: "disabl" }, true)
     const wrong = "x".repeat(password.length)
-    // Failures are forgotten by then, so each one is the first.
-    const later = TestClock.adjust("1 hour")
+    // Failures are forgotten by then, so each one is the first. Somebody is locked each time, since what was just written
+    // is read faster or slower than what was written long ago.
+    const lock = (username: string) =>
+      Effect.andThen(TestClock.adjust("1 hour"), authority.lock({ tenant, username }, "1 minute"))
+    const other = lock("other1")
     return [
-      { name: "wrong", body: { username: "wrong1", password: wrong }, prepare: later },
-      { name: "unknown", body: { username: "nobody", password: wrong }, prepare: later },
-      { name: "empty", body: { username: "empty1", password: "" }, prepare: later },
-      {
-        name: "locked",
-        body: { username: "locked", password },
-        prepare: Effect.andThen(later, authority.lock({ tenant, username: "locked" }, "1 minute"))
-      },
-      { name: "disabled", body: { username: "disabl", password }, prepare: later }
+      { name: "wrong", body: { username: "wrong1", password: wrong }, prepare: other },
+      { name: "unknown", body: { username: "nobody", password: wrong }, prepare: other },
+      { name: "empty", body: { username: "empty1", password: "" }, prepare: other },
+      { name: "locked", body: { username: "locked", password }, prepare: lock("locked") },
+      { name: "disabled", body: { username: "disabl", password }, prepare: other }
     ]
   }
 )
