@@ -224,7 +224,7 @@ describe("what is decided leaves one row", () => {
         yield* authority.expire({ tenant, accessToken })
         assert.strictEqual(yield* commits, 1)
         for (let n = 0; n < 20; n++) {
-          yield* Effect.flip(authority.refresh({ tenant, accessToken, refreshToken }))
+          yield* Effect.exit(authority.refresh({ tenant, accessToken, refreshToken }))
         }
         assert.strictEqual(yield* commits, 0)
         yield* Effect.repeat(Effect.andThen(soon, stored), { until: (rows) => rows.length === 23 })

@@ -58,7 +58,7 @@ const answer = Effect.fnUntraced(function*(request: Request) {
         (user) => ({ id: request.id, isOk: Option.isSome(user) })
       )
   }
-}, (effect, { id }) => Effect.catch(effect, () => Effect.succeed({ id, isOk: false })))
+}, (effect, { id }) => Effect.orElseSucceed(effect, () => ({ id, isOk: false })))
 
 const reveal = (secret: Redacted.Redacted | undefined): string => secret === undefined ? "" : Redacted.value(secret)
 
