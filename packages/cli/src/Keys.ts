@@ -8,6 +8,7 @@ import * as Keys from "@effect-tenovos/server/Keys"
 import * as MasterKey from "@effect-tenovos/server/MasterKey"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import * as Config from "effect/Config"
 import * as Console from "effect/Console"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -18,6 +19,7 @@ const rotate = Command.make(
   "rotate",
   {
     database: Flag.String("database").pipe(
+      Flag.withFallbackConfig(Config.String("TENOVOS_DATABASE")),
       Flag.withDefault("tenovos.sqlite"),
       Flag.withMetavar("FILE|postgres://…"),
       Flag.withDescription("Database of the authority.")
