@@ -8,6 +8,7 @@
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as PgTypes from "@effect/sql-pg/PgTypes"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
@@ -35,7 +36,10 @@ export interface Options {
  */
 export const make = Effect.fnUntraced(
   function*(options: Options): Effect.fn.Return<SqlClient, SqlError, Scope.Scope | Reactivity.Reactivity> {
-    const sql = yield* PgClient.make({ url: options.url, applicationName: "tenovos", types })
+    const sql = yield* PgClient.make({ url: options.url, applicationName: "tenovos", types }).pipe(
+      // Sockets age in real time, also where a test's clock goes on by years.
+      Effect.provideService(Clock.Clock, Clock.Clock.defaultValue())
+    )
     yield* Effect.mapError(sql`SELECT 1`, ({ message, reason: { cause } }) => {
       // The driver's own sentence is the same for all causes. What it caught says which host, user or database.
       const text = Predicate.isError(cause) && cause.message !== "" ? cause.message : message
