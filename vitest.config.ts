@@ -7,6 +7,7 @@ const packages = ["core", "server", "testing", "cli"].map((name) => ({ name, roo
 const onDatabases = [
   "Authority",
   "AuthorityApi",
+  "Limits",
   "Migrations",
   "Profiles",
   "Renewal",

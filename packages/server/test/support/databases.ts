@@ -1,4 +1,4 @@
-import { Postgres } from "@effect-tenovos/server"
+import { Database, Migrations, Postgres } from "@effect-tenovos/server"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
@@ -45,3 +45,9 @@ export const fresh: Effect.Effect<string, never, Scope.Scope> = kind === "postgr
 /** What stands on a new database each time that it is built. */
 export const onFresh = <A, E, R>(make: (database: string) => Layer.Layer<A, E, R>) =>
   Layer.unwrap(Effect.map(fresh, make))
+
+/** The tables on a new database, or on this one. */
+export const storage = (database?: string) => {
+  const on = (database: string) => Layer.fresh(Migrations.layer).pipe(Layer.provideMerge(Database.layer(database)))
+  return database === undefined ? onFresh(on) : on(database)
+}

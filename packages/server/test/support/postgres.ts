@@ -64,16 +64,8 @@ const start = async (binaries: string, folder: string): Promise<{ readonly url: 
 
   const port = await freePort()
   const settings = ["fsync=off", "full_page_writes=off", "max_connections=200", "unix_socket_directories="]
-  const command = [
-    join(bin, "postgres"),
-    "-D",
-    data,
-    "-p",
-    String(port),
-    "-h",
-    "127.0.0.1",
-    ...settings.flatMap((setting) => ["-c", setting])
-  ]
+  const address = ["-D", data, "-p", String(port), "-h", "127.0.0.1"]
+  const command = [join(bin, "postgres"), ...address, ...settings.flatMap((setting) => ["-c", setting])]
   // Ends with the standard input, and so also when the runner is killed.
   const script = "\"$@\" & read -r line; kill -QUIT $!; wait"
   const server = spawn("sh", ["-c", script, "sh", ...command], { ...user, cwd: folder, env })
