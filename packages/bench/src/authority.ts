@@ -16,7 +16,7 @@ const ofPair = (ask: (pair: issuers.Pair) => Effect.Effect<ReadonlyArray<Figure>
 
 /** In CPU, each call everything included: validation, limits, audit. */
 export const cost: Figures = ofPair(Effect.fnUntraced(function*(pair) {
-  const [authority, floor] = [yield* pair.authority, yield* pair.floor]
+  const [authority, floor] = [yield* pair.cheapAuthority, yield* pair.floor]
   const [refreshes, floorRefreshes] = [yield* issuers.refreshes(authority, 16), yield* issuers.refreshes(floor, 16)]
   const time = yield* takeTurns(9, {
     "refresh": issuers.cpuOf(authority, refreshes, 300),
@@ -115,11 +115,11 @@ export const endurance: Figures = ofPair(Effect.fnUntraced(function*({ authority
 export const stored: Figures = Effect.gen(function*() {
   const few = yield* issuers.pair(yield* issuers.folder)
   const many = yield* issuers.pair(yield* issuers.folder)
-  const fewServer = yield* few.authority
+  const fewServer = yield* few.cheapAuthority
   const fewRefreshes = yield* issuers.refreshes(fewServer, 100)
-  yield* Effect.scoped(Effect.flatMap(many.authority, (server) => issuers.refreshes(server, 1)))
+  yield* Effect.scoped(Effect.flatMap(many.cheapAuthority, (server) => issuers.refreshes(server, 1)))
   const filled = yield* wall(Effect.sync(() => fill(many.authorityDatabase, 1_000_000)))
-  const manyServer = yield* many.authority
+  const manyServer = yield* many.cheapAuthority
   const manyRefreshes = yield* issuers.refreshes(manyServer, 1000)
 
   const time = yield* takeTurns(9, {

@@ -32,6 +32,8 @@ export type User = "dear" | "cheap"
 export interface Pair {
   /** Starts the authority, as its command does, on a database that exists. */
   readonly authority: Started
+  /** The same, which lets a hash be cheap: the command's makes it a dear one when its user signs in. */
+  readonly cheapAuthority: Started
   readonly authorityDatabase: string
   /** Starts the floor, likewise. */
   readonly floor: Started
@@ -74,7 +76,12 @@ export const pair = Effect.fnUntraced(function*(path: string): Effect.fn.Return<
     args: [join(path, "floor.sqlite"), JSON.stringify(hashes)]
   })
   yield* Effect.scoped(floor)
-  return { authority: authority(authorityDatabase), authorityDatabase, floor }
+  const cheapAuthority = serverProcess.make({
+    program: serverProcess.beside("cheapAuthority"),
+    args: [authorityDatabase],
+    imports: [serverProcess.beside("compiled")]
+  })
+  return { authority: authority(authorityDatabase), cheapAuthority, authorityDatabase, floor }
 })
 
 export const signIn = ({ origin }: serverProcess.ServerProcess, username: User): Call => ({
