@@ -18,6 +18,7 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { randomBytes, randomUUID } from "node:crypto"
 import { Audit } from "./Audit.ts"
+import * as accounts from "./internal/accounts.ts"
 import { commonMillis } from "./internal/commonClock.ts"
 import * as decisions from "./internal/decisions.ts"
 import * as jose from "./internal/jose.ts"
@@ -79,7 +80,7 @@ export interface Options {
  * @category constants
  * @since 0.1.0
  */
-export const defaultTenant = "default"
+export { defaultTenant } from "./internal/tenant.ts"
 
 /**
  * Every API key and every user belongs to one tenant, and nothing of one tenant is good in another.
@@ -404,109 +405,19 @@ export const make = Effect.fnUntraced(
       }
     )
 
-    const tenantOf: Authority["Service"]["tenantOf"] = Effect.fn("Authority.tenantOf")(
-      function*(apiKey) {
-        return yield* db.tenantOf(renewal.hash(Redacted.value(apiKey)))
-      }
-    )
-
-    const addApiKey: Authority["Service"]["addApiKey"] = Effect.fn("Authority.addApiKey")(
-      function*(apiKey, options) {
-        yield* db.upsertApiKey({
-          hash: renewal.hash(Redacted.value(apiKey)),
-          tenant: options?.tenant ?? defaultTenant,
-          created_at: yield* currentMillis
-        })
-      }
-    )
-
-    const addUser: Authority["Service"]["addUser"] = Effect.fn("Authority.addUser")(
-      function*({ email, password, tenant = defaultTenant, username }) {
-        const existing = yield* db.userByName({ tenant, username })
-        // A new hash of the same password would be another row: a seed that is applied twice changes nothing.
-        const kept = Option.isSome(existing) && !passwords.isWeaker(existing.value.passwordHash) &&
-            (yield* passwords.verify(Option.some(existing.value.passwordHash), password))
-          ? existing.value.passwordHash
-          : yield* passwords.hash(password)
-        yield* db.upsertUser({
-          sub: randomUUID(),
-          tenant,
-          username,
-          email: email ?? null,
-          password_hash: kept,
-          created_at: yield* currentMillis
-        })
-      }
-    )
-
-    const setDisabled: Authority["Service"]["setDisabled"] = Effect.fn("Authority.setDisabled")(
-      (user, isDisabled) =>
-        accept(
-          db.setDisabled({ ...user, disabled: isDisabled ? 1 : 0 }),
-          (isKnown) => isKnown ? Option.some(lockOf(user, isDisabled ? "disabled" : "enabled")) : Option.none()
-        )
-    )
-
-    const ifUser = (
-      user: { readonly tenant: string; readonly username: string },
-      reason: "locked" | "unlocked",
-      act: (sub: string) => Effect.Effect<void>
-    ) =>
-      accept(
-        Effect.flatMap(
-          db.userByName(user),
-          (found) => Effect.transposeOption(Option.map(found, ({ sub }) => Effect.as(act(sub), sub)))
-        ),
-        Option.map((subject) => ({ ...lockOf(user, reason), subject }))
-      ).pipe(Effect.map(Option.isSome))
-
-    const lock: Authority["Service"]["lock"] = Effect.fn("Authority.lock")(
-      (user, duration) => ifUser(user, "locked", (sub) => limits.lock(sub, duration))
-    )
-
-    const unlock: Authority["Service"]["unlock"] = Effect.fn("Authority.unlock")(
-      (user) => ifUser(user, "unlocked", limits.unlock)
-    )
-
-    const count = Effect.withSpan(db.count, "Authority.count")
-
-    const addFirst: Authority["Service"]["addFirst"] = Effect.fn("Authority.addFirst")(
-      function*({ apiKey, email, password, username }) {
-        // Before the transaction, which keeps all others from the database.
-        const password_hash = yield* passwords.hash(password)
-        const now = yield* Clock.currentTimeMillis
-        return yield* db.insertFirst(
-          { hash: renewal.hash(Redacted.value(apiKey)), tenant: defaultTenant, created_at: now },
-          { sub: randomUUID(), tenant: defaultTenant, username, email: email ?? null, password_hash, created_at: now }
-        )
-      }
-    )
-
     return Authority.of({
       profile,
       authorize,
       refresh,
       expire,
       verify,
-      tenantOf,
-      addApiKey,
-      addUser,
-      setDisabled,
-      lock,
-      unlock,
-      count,
-      addFirst
+      ...accounts.make({ db, accept, limits, passwords })
     })
   }
 )
 
 const answer = (encoded: typeof TenovosApi.Authentication.Encoded) =>
   Effect.orDie(Schema.decodeEffect(TenovosApi.Authentication)(encoded))
-
-const lockOf = (
-  user: { readonly tenant: string; readonly username: string },
-  reason: string
-) => ({ ...user, event: "lock", reason } as const)
 
 const namesOf = ({ sub, username }: User) => ({ subject: sub, username })
 

@@ -5,3 +5,6 @@ export const CurrentTenant: Context.Reference<string> = Context.Reference<string
   "@effect-tenovos/server/internal/tenant/CurrentTenant",
   { defaultValue: () => "" }
 )
+
+/** Of API keys and users that name none. */
+export const defaultTenant = "default"
