@@ -33,7 +33,11 @@ const postgres = {
 export default defineConfig({
   test: {
     projects: [
-      ...[...packages, { name: "examples", root: "docs/examples" }].map((project) => ({
+      ...[
+        ...packages,
+        // In real time, and so when nothing else runs.
+        { name: "examples", root: "docs/examples", sequence: { groupOrder: 1 } }
+      ].map((project) => ({
         ...project,
         include: ["test/**/*.test.ts"],
         exclude: ["test/postgres/**"]
