@@ -3,6 +3,7 @@ import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import { cpus } from "node:os"
 import { DatabaseSync } from "node:sqlite"
 import { atLeast, atMost, type Figure, plain, round, takeTurns, wall } from "./figure.ts"
 import * as issuers from "./issuers.ts"
@@ -160,11 +161,13 @@ const fill = (filename: string, sessions: number): void => {
   database.close()
 }
 
-export const peers: Figures = ofPair(Effect.fnUntraced(function*({ authority }) {
+export const peers: Figures = ofPair(Effect.fnUntraced(function*({ authority, floor }) {
   const server = yield* authority
+  const bare = yield* floor
   const cpuOf = ({ refresh, server }: issuers.Peer) => issuers.cpuOf(server, [refresh], 200)
   const time = yield* takeTurns(9, {
     ours: issuers.cpuOf(server, yield* issuers.refreshes(server, 16), 200),
+    floor: issuers.cpuOf(bare, yield* issuers.refreshes(bare, 16), 200),
     "cognito-local": cpuOf(yield* issuers.cognitoLocal),
     "oauth2-mock-server": cpuOf(yield* issuers.oauth2MockServer),
     "oidc-provider": cpuOf(yield* issuers.oidcProvider)
@@ -173,8 +176,21 @@ export const peers: Figures = ofPair(Effect.fnUntraced(function*({ authority }) 
     atLeast(`refresh at ${name}, in ours`, time(name) / time("ours"), limit, "times its CPU"),
     plain(`refresh at ${name}, and ours`, `${round(time(name))} and ${round(time("ours"))} ms of CPU`)
   ]
-  return [...compared("cognito-local", 3), ...compared("oauth2-mock-server", 1.8), ...compared("oidc-provider", 1.4)]
+  return [
+    ...compared("cognito-local", 3),
+    ...compared("oauth2-mock-server", 1.8),
+    ...compared("oidc-provider", 1.4),
+    plain("the floor, which waits for the disk each time", `${round(time("floor"))} ms of CPU`)
+  ]
 }))
+
+/** How many cores of the machine have nothing to do while an effect runs. Another process can gain no more than them. */
+const idleCores = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<number, E, R> =>
+  Effect.suspend(() => {
+    const idle = () => cpus().reduce((sum, { times }) => sum + times.idle, 0)
+    const before = idle()
+    return Effect.map(wall(effect), (millis) => (idle() - before) / millis)
+  })
 
 /** Two processes on one PostgreSQL, where there is one. */
 export const scale: Figures = Effect.gen(function*() {
@@ -189,12 +205,14 @@ export const scale: Figures = Effect.gen(function*() {
     Effect.map(wall(Effect.promise(() => load(calls, { connections: 32, times: 600 }))), (millis) => 600_000 / millis)
   const value = yield* takeTurns(7, {
     one: rate(one),
+    idle: idleCores(rate(one)),
     two: rate(one.flatMap((call, i) => [call, two[i] ?? call])),
     cpu: issuers.cpuOf(first, one, 300)
   })
   return [
     atLeast("refreshes of two processes on PostgreSQL, in one", value("two") / value("one"), 1.7, "times"),
     plain("refreshes of two processes, and of one", `${round(value("two"))} and ${round(value("one"))} a second`),
+    plain("cores left while one serves", `${round(value("idle"))} of ${cpus().length}`),
     plain("CPU of a refresh, the database's apart", `${round(value("cpu"))} ms`)
   ]
 }).pipe(Effect.scoped)
