@@ -1,43 +1,10 @@
-import { assert, describe, it, onTestFinished } from "@effect/vitest"
-import { spawn } from "node:child_process"
-import { once } from "node:events"
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { assert, describe, it } from "@effect/vitest"
+import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import { text } from "node:stream/consumers"
-import { fileURLToPath } from "node:url"
+import { emptyFolder, tenovosWith } from "./support/tenovos.ts"
 
-const bin = fileURLToPath(new URL("../src/bin.ts", import.meta.url))
 const masterKey = "canary+master+key+7c41ABCDEFGHIJKLMNOPQRSTU="
 const otherKey = "0f".repeat(32)
-
-const emptyFolder = () => {
-  const folder = mkdtempSync(join(tmpdir(), "tenovos-"))
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-  return folder
-}
-
-/** Runs the command as a process of its own. */
-const tenovos = (cwd: string, variables: Readonly<Record<string, string>>, ...args: ReadonlyArray<string>) => {
-  const child = spawn(process.execPath, [bin, ...args], { cwd, env: { ...process.env, NO_COLOR: "1", ...variables } })
-  onTestFinished(() => void child.kill("SIGKILL"))
-  const exited = once(child, "exit")
-  const stderr = text(child.stderr)
-  let stdout = ""
-  const listening = new Promise<string>((resolve) => {
-    child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
-      stdout += chunk
-      const url = /listening on (\S+)\n/.exec(stdout)?.[1]
-      if (url !== undefined) resolve(url)
-    })
-  })
-  return {
-    listening,
-    stdout: () => stdout,
-    stop: () => child.kill("SIGTERM"),
-    result: async () => ({ code: (await exited)[0], stdout, stderr: await stderr })
-  }
-}
 
 const kidsAt = async (url: string): Promise<ReadonlyArray<string>> => {
   const response = await fetch(new URL("/.well-known/jwks.json", url))
@@ -49,7 +16,7 @@ const kidsAt = async (url: string): Promise<ReadonlyArray<string>> => {
 describe("tenovos keys rotate", { timeout: 120_000 }, () => {
   it("gives a running server its next keys, and each accepts the tokens of the other", async () => {
     const folder = emptyFolder()
-    const first = tenovos(folder, {}, "serve", "--port", "0")
+    const first = tenovosWith(folder, {}, "serve", "--port", "0")
     const url = await first.listening
     const credentials = Object.fromEntries(
       [...first.stdout().matchAll(/^ {2}(TENOVOS_\w+)=(.+)$/gm)].map(([, name, value]) => [name, value])
@@ -75,14 +42,14 @@ describe("tenovos keys rotate", { timeout: 120_000 }, () => {
     const old = await signIn(url)
     const before = await kidsAt(url)
 
-    const rotated = await tenovos(folder, {}, "keys", "rotate", "--immediately", "--json").result()
+    const rotated = await tenovosWith(folder, {}, "keys", "rotate", "--immediately", "--json").result()
 
     assert.deepInclude(rotated, { code: 0, stderr: "" })
     const { useFrom } = JSON.parse(rotated.stdout)
     assert.isAtMost(Math.abs(Date.now() - Date.parse(useFrom)), 60_000)
 
     // The second has the new keys from its start, and the first learns them from the second's tokens.
-    const second = tenovos(folder, {}, "serve", "--port", "0")
+    const second = tenovosWith(folder, {}, "serve", "--port", "0")
     const otherUrl = await second.listening
     const young = await signIn(otherUrl)
     assert.deepStrictEqual(
@@ -104,13 +71,13 @@ describe("tenovos keys rotate", { timeout: 120_000 }, () => {
 
   it("publishes without using at first, and says from when", async () => {
     const folder = emptyFolder()
-    const server = tenovos(folder, {}, "serve", "--port", "0")
+    const server = tenovosWith(folder, {}, "serve", "--port", "0")
     await server.listening
     server.stop()
     await server.result()
 
-    const once = await tenovos(folder, {}, "keys", "rotate").result()
-    const again = await tenovos(folder, {}, "keys", "rotate").result()
+    const once = await tenovosWith(folder, {}, "keys", "rotate").result()
+    const again = await tenovosWith(folder, {}, "keys", "rotate").result()
 
     assert.strictEqual(once.code, 0)
     const at = /^The next keys are published, and used from (\S+)\n$/.exec(once.stdout)?.[1] ?? ""
@@ -121,7 +88,7 @@ describe("tenovos keys rotate", { timeout: 120_000 }, () => {
   it("makes no database", async () => {
     const folder = emptyFolder()
 
-    const { code, stderr, stdout } = await tenovos(folder, {}, "keys", "rotate", "--database", "no.sqlite").result()
+    const { code, stderr, stdout } = await tenovosWith(folder, {}, "keys", "rotate", "--database", "no.sqlite").result()
 
     assert.strictEqual(code, 1)
     assert.include(stdout + stderr, "There is no database no.sqlite")
@@ -130,7 +97,7 @@ describe("tenovos keys rotate", { timeout: 120_000 }, () => {
 
   it("and serve want the master key of the database, and say so", async () => {
     const folder = emptyFolder()
-    const server = tenovos(folder, { TENOVOS_MASTER_KEY: masterKey }, "serve", "--port", "0")
+    const server = tenovosWith(folder, { TENOVOS_MASTER_KEY: masterKey }, "serve", "--port", "0")
     await server.listening
     server.stop()
     assert.deepInclude(await server.result(), { code: 0, stderr: "" })
@@ -138,9 +105,9 @@ describe("tenovos keys rotate", { timeout: 120_000 }, () => {
     assert.notInclude(before.toString("latin1"), "PRIVATE KEY")
 
     const refusals = await Promise.all([
-      tenovos(folder, {}, "serve", "--port", "0").result(),
-      tenovos(folder, { TENOVOS_MASTER_KEY: otherKey }, "keys", "rotate").result(),
-      tenovos(folder, { TENOVOS_MASTER_KEY: masterKey.slice(1) }, "keys", "rotate").result()
+      tenovosWith(folder, {}, "serve", "--port", "0").result(),
+      tenovosWith(folder, { TENOVOS_MASTER_KEY: otherKey }, "keys", "rotate").result(),
+      tenovosWith(folder, { TENOVOS_MASTER_KEY: masterKey.slice(1) }, "keys", "rotate").result()
     ])
 
     assert.deepStrictEqual(refusals.map(({ code }) => code), [1, 1, 1])
@@ -156,13 +123,16 @@ describe("tenovos keys rotate", { timeout: 120_000 }, () => {
     }
     assert.deepStrictEqual(readFileSync(join(folder, "tenovos.sqlite")), before)
 
-    const changed = await tenovos(
+    const changed = await tenovosWith(
       folder,
       { TENOVOS_MASTER_KEY: otherKey, TENOVOS_MASTER_KEY_PREVIOUS: masterKey },
       "keys",
       "rotate"
     ).result()
     assert.strictEqual(changed.code, 0)
-    assert.strictEqual((await tenovos(folder, { TENOVOS_MASTER_KEY: masterKey }, "keys", "rotate").result()).code, 1)
+    assert.strictEqual(
+      (await tenovosWith(folder, { TENOVOS_MASTER_KEY: masterKey }, "keys", "rotate").result()).code,
+      1
+    )
   })
 })

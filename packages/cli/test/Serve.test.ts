@@ -1,44 +1,12 @@
 import { assert, describe, it, onTestFinished } from "@effect/vitest"
-import { execFileSync, spawn } from "node:child_process"
+import { execFileSync } from "node:child_process"
 import { once } from "node:events"
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { readdirSync, writeFileSync } from "node:fs"
 import { writeFile } from "node:fs/promises"
 import { createServer } from "node:net"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
-import { text } from "node:stream/consumers"
-import { fileURLToPath } from "node:url"
-
-const bin = fileURLToPath(new URL("../src/bin.ts", import.meta.url))
-
-const emptyFolder = () => {
-  const folder = mkdtempSync(join(tmpdir(), "tenovos-"))
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-  return folder
-}
-
-/** Runs the command as a process of its own. */
-const tenovos = (cwd: string, ...args: ReadonlyArray<string>) => {
-  const child = spawn(process.execPath, [bin, ...args], { cwd, env: { ...process.env, NO_COLOR: "1" } })
-  onTestFinished(() => void child.kill("SIGKILL"))
-  const exited = once(child, "exit")
-  const stderr = text(child.stderr)
-  let stdout = ""
-  const listening = new Promise<string>((resolve) => {
-    child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
-      stdout += chunk
-      const url = /listening on (\S+)\n/.exec(stdout)?.[1]
-      if (url !== undefined) resolve(url)
-    })
-  })
-  return {
-    listening,
-    stdout: () => stdout,
-    stop: (signal: NodeJS.Signals) => child.kill(signal),
-    result: async () => ({ code: (await exited)[0], stdout, stderr: await stderr })
-  }
-}
+import { emptyFolder, tenovos } from "./support/tenovos.ts"
 
 const signIn = (url: string, credentials: Readonly<Record<string, string>>) =>
   fetch(`${url}/auth/token`, {
