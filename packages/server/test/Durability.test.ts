@@ -20,6 +20,9 @@ const random = (seed: number) => () => {
   return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
 }
 
+/** All else that is ready in this process runs first. */
+const turn = Effect.callback<void>((resume) => void setImmediate(resume, Effect.void))
+
 const source = fileURLToPath(new URL("./support/authorityProcess.ts", import.meta.url))
 
 /** A process that has loaded its code, but no database yet. */
@@ -37,7 +40,8 @@ const prepare = Effect.acquireRelease(
       if (deferred !== undefined) Deferred.doneUnsafe(deferred, Effect.succeed(answer))
     }
     let requests = 0
-    let answers = 0
+    let left = 0
+    let enough = Deferred.makeUnsafe<void>()
     let isGone = false
     createInterface({ input: child.stdout }).on("line", (line) => {
       if (line === "open") {
@@ -45,7 +49,7 @@ const prepare = Effect.acquireRelease(
         return
       }
       const answer: Answer = JSON.parse(line)
-      answers++
+      if (--left === 0) Deferred.doneUnsafe(enough, Effect.void)
       settle(answer.id, answer)
     })
     const open = (database: string) =>
@@ -63,13 +67,20 @@ const prepare = Effect.acquireRelease(
         else child.stdin.write(`${JSON.stringify({ ...request, id })}\n`)
         return Deferred.await(deferred)
       })
+    /** Until so many answers more have come. */
+    const answers = (count: number) =>
+      Effect.suspend(() => {
+        left = count
+        enough = Deferred.makeUnsafe()
+        return Deferred.await(enough)
+      })
     const kill = Effect.promise(async () => {
       child.kill("SIGKILL")
       await exited
       isGone = true
       for (const id of asked.keys()) settle(id, undefined)
     })
-    return { open, ask, kill, answers: () => answers }
+    return { open, ask, kill, answers }
   }),
   ({ kill }) => kill
 )
@@ -129,12 +140,12 @@ describe("kill -9", () => {
           checked++
         }
         const known: Array<Known> = []
-        const enough = process.answers() + 5 + Math.floor(next() * 60)
         const programs = yield* Effect.forkChild(
           Effect.all(Array.from({ length: 4 }, () => program(process, known, next)), { concurrency: "unbounded" })
         )
-        while (process.answers() < enough) yield* Effect.sleep(1)
-        yield* Effect.sleep(next() * 10)
+        yield* process.answers(5 + Math.floor(next() * 60))
+        // Somewhere between that answer and the next ones.
+        yield* Effect.replicateEffect(turn, Math.floor(next() * 2000), { discard: true })
         yield* process.kill
         yield* Fiber.join(programs)
         all.push(...known)

@@ -20,13 +20,13 @@ import * as Credentials from "../Credentials.ts"
 import type { RefreshPolicy } from "../RefreshPolicy.ts"
 import { refreshTokenExpiresAt, type Session } from "../Session.ts"
 import { SessionStore } from "../SessionStore.ts"
-import type { Demand, Served, TenovosAuth } from "../TenovosAuth.ts"
+import type { Served, TenovosAuth } from "../TenovosAuth.ts"
 import { TokenEndpoint } from "../TokenEndpoint.ts"
 import * as exchange from "./exchange.ts"
 import * as flights from "./flight.ts"
 import * as machine from "./machine.ts"
 import * as metrics from "./metrics.ts"
-import { headersOf, isWithin, outcomeOf, servedFrom, trust, type Trusted, view } from "./served.ts"
+import { headersOf, isWithin, outcomeOf, servedFrom, toMachine, trust, type Trusted, view } from "./served.ts"
 import * as signal from "./signal.ts"
 import { makeSteady, sleepUntil } from "./steady.ts"
 
@@ -385,11 +385,6 @@ export const make = Effect.fnUntraced(function*(
     changes: Stream.map(signal.toStream(changes, () => Ref.getUnsafe(memory).life), view),
     events: signal.toStream(events)
   }
-})
-
-const toMachine = ({ forceRefresh, minimumLife }: Demand): machine.Demand => ({
-  force: forceRefresh,
-  minimumLife: minimumLife === undefined ? undefined : Duration.toMillis(Duration.fromInputUnsafe(minimumLife))
 })
 
 const errorOf = (reason: Reason): AuthError => new AuthError({ reason })

@@ -1,3 +1,4 @@
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Headers from "effect/http/Headers"
@@ -6,11 +7,16 @@ import * as Redacted from "effect/Redacted"
 import type { AuthError } from "../AuthError.ts"
 import type { Credentials } from "../Credentials.ts"
 import type { Session } from "../Session.ts"
-import type { AuthState, Served } from "../TenovosAuth.ts"
+import type { AuthState, Demand, Served } from "../TenovosAuth.ts"
 import type * as machine from "./machine.ts"
 import { secretHeaders } from "./secrecy.ts"
 
-// What others see of a session that is held.
+// What others ask of the keeper, and what they see of a session that is held.
+
+export const toMachine = ({ forceRefresh, minimumLife }: Demand): machine.Demand => ({
+  force: forceRefresh,
+  minimumLife: minimumLife === undefined ? undefined : Duration.toMillis(Duration.fromInputUnsafe(minimumLife))
+})
 
 export const servedFrom = ({ headers, session }: machine.Held, reason: Served["reason"]): Served => ({
   session,

@@ -78,7 +78,7 @@ const start = async (binaries: string, folder: string): Promise<{ readonly url: 
       if (log.includes("ready to accept connections")) resolve(true)
       if (log.includes("FATAL")) resolve(false)
     })
-    setTimeout(resolve, 30_000, false).unref()
+    void stopped.then(() => resolve(false))
   })
   const stop = () => {
     server.stdin.end()
