@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as AuthorityServer from "@effect-tenovos/server/AuthorityServer"
+import * as Database from "@effect-tenovos/server/Database"
 import * as Keys from "@effect-tenovos/server/Keys"
 import * as MasterKey from "@effect-tenovos/server/MasterKey"
 import * as Command from "effect/cli/Command"
@@ -36,7 +37,7 @@ const rotate = Command.make(
   ({ database: name, immediately, json }) =>
     Effect.gen(function*() {
       // Opening it would make it, and a new one has nothing to rotate.
-      if (!/^postgres(ql)?:/.test(name) && !existsSync(name)) {
+      if (!Database.isPostgres(name) && !existsSync(name)) {
         return yield* new database.DatabaseUnusable({ message: `There is no database ${name}` })
       }
       const masterKeys = yield* MasterKey.config

@@ -7,7 +7,6 @@
  * @since 0.1.0
  */
 import * as TenovosApi from "@effect-tenovos/core/TenovosApi"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -19,12 +18,13 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { randomBytes, randomUUID } from "node:crypto"
 import { Audit } from "./Audit.ts"
 import * as accounts from "./internal/accounts.ts"
-import { commonMillis } from "./internal/commonClock.ts"
+import { commonMillis, currentMillis } from "./internal/commonClock.ts"
 import * as decisions from "./internal/decisions.ts"
 import * as jose from "./internal/jose.ts"
 import { maxPassword, maxUsername } from "./internal/limits.ts"
 import * as renewal from "./internal/renewal.ts"
 import * as rows from "./internal/rows.ts"
+import { sha256 } from "./internal/sha256.ts"
 import * as tokens from "./internal/tokens.ts"
 import { Keys } from "./Keys.ts"
 import { LimitExceeded, Limits } from "./Limits.ts"
@@ -305,7 +305,7 @@ export const make = Effect.fnUntraced(
           tenant,
           user_sub: user.value.sub,
           client_id: clientId,
-          refresh_token_hash: renewal.hash(refreshToken),
+          refresh_token_hash: sha256(refreshToken),
           auth_time: authTime,
           expires_at: expiresAt
         }
@@ -316,7 +316,7 @@ export const make = Effect.fnUntraced(
               db.insertSession(row),
               () => Option.some({ event: "sign-in", tenant, session: session.id, ...namesOf(user.value) })
             ),
-            db.deleteEndedSessions(Math.floor(yield* commonMillis) - keptAfterEnd)
+            db.deleteEndedSessions((yield* commonMillis) - keptAfterEnd)
           ],
           { concurrency: "unbounded", discard: true }
         )
@@ -331,7 +331,7 @@ export const make = Effect.fnUntraced(
         const refused = (reason: string, session?: string) =>
           refuse(reason, { event: "refresh", reason, tenant, session })
         // Before a signature is verified: whoever makes tokens up is to cost as little as they can.
-        if (!(yield* db.isRefreshToken(renewal.hash(token)))) {
+        if (!(yield* db.isRefreshToken(sha256(token)))) {
           return yield* refused("Invalid Refresh Token")
         }
         const claims = yield* tokens.readAccess(keys.recall, issuer, Redacted.value(accessToken))
@@ -369,7 +369,7 @@ export const make = Effect.fnUntraced(
         const tell = (hasEnded: boolean) =>
           hasEnded ? Option.some({ event: "expire" as const, tenant, session: id }) : Option.none()
         if (profile === "safe") return yield* accept(db.revokeSession({ tenant, id, now }), tell)
-        yield* db.forgetDenied(Math.floor(yield* commonMillis))
+        yield* db.forgetDenied(yield* commonMillis)
         return yield* accept(db.denyPair({ tenant, id, eventId: token.event_id, expiresAt: token.exp * 1000 }), tell)
       }
     )
@@ -455,6 +455,3 @@ export const layer = (
   options?: Options
 ): Layer.Layer<Authority, never, SqlClient.SqlClient | Keys | Audit | Limits | Passwords> =>
   Layer.effect(Authority, make(options))
-
-/** Whole milliseconds, as the database keeps them. A test clock may stand between two. */
-const currentMillis = Effect.map(Clock.currentTimeMillis, Math.floor)

@@ -49,7 +49,13 @@ export const toPrintable = (database: string): string => {
   return url.href
 }
 
-const isPostgres = (database: string): boolean => /^postgres(?:ql)?:/i.test(database)
+/**
+ * Whether it is the URL of a PostgreSQL.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const isPostgres = (database: string): boolean => /^postgres(?:ql)?:/i.test(database)
 
 const parse = (url: string): URL | null => /^[^:]+:\/\//.test(url) ? URL.parse(url) : null
 

@@ -13,8 +13,8 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
-import { createHash } from "node:crypto"
 import { Fault, Operation } from "./Fault.ts"
+import { sha256 } from "./internal/sha256.ts"
 
 /**
  * What stands for a token or an API key in the journal: `sha256:` and twelve digits, the same for the same secret.
@@ -24,7 +24,7 @@ import { Fault, Operation } from "./Fault.ts"
  */
 export const fingerprint = (secret: string | Redacted.Redacted): string => {
   const text = typeof secret === "string" ? secret : Redacted.value(secret)
-  return `sha256:${createHash("sha256").update(text).digest("hex").slice(0, 12)}`
+  return `sha256:${sha256(text).slice(0, 12)}`
 }
 
 /**

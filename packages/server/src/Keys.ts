@@ -28,7 +28,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import { generateKeyPair, type KeyObject, randomBytes } from "node:crypto"
 import { Audit } from "./Audit.ts"
 import * as background from "./internal/background.ts"
-import { commonMillis } from "./internal/commonClock.ts"
+import { commonMillis as currentMillis } from "./internal/commonClock.ts"
 import {
   isLive,
   type Key,
@@ -366,6 +366,3 @@ export {
    */
   UnreadableKeys
 } from "./internal/keyRing.ts"
-
-/** Whole milliseconds, as the database keeps them. A test clock may stand between two. */
-const currentMillis = Effect.map(commonMillis, Math.floor)

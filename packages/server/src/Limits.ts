@@ -17,10 +17,10 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import * as SqlClient from "effect/sql/SqlClient"
-import { createHash } from "node:crypto"
 import { addressOf } from "./internal/address.ts"
 import * as lockouts from "./internal/lockouts.ts"
 import * as rateLimits from "./internal/rateLimits.ts"
+import { sha256 } from "./internal/sha256.ts"
 
 /**
  * So many in a time, all at once if need be; then as many more as time passes.
@@ -134,7 +134,7 @@ export const make = Effect.fnUntraced(
     const taking = yield* Semaphore.make(1)
 
     const request: Limits["Service"]["request"] = Effect.fnUntraced(function*(apiKey) {
-      const key = hashOf(Redacted.value(apiKey))
+      const key = sha256(Redacted.value(apiKey))
       const spend = Effect.map(Clock.currentTimeMillis, (now) => {
         const taken = shares.get(key)
         if (taken === undefined || taken.left < 1 || now >= taken.until) return false
@@ -196,13 +196,11 @@ export const make = Effect.fnUntraced(
 
 const endless: Limit = { limit: 1e9, window: "1 second" }
 
-const hashOf = (text: string): string => createHash("sha256").update(text).digest("hex")
-
 /**
  * A name that was given, for the table of limits. It may be a password that was typed into the wrong field, so no more
  * than 24 bits of its hash are kept: too few to find it by.
  */
-const nameOf = ({ tenant, username }: Caller): string => hashOf(JSON.stringify([tenant, username])).slice(0, 6)
+const nameOf = ({ tenant, username }: Caller): string => sha256(JSON.stringify([tenant, username])).slice(0, 6)
 
 /**
  * @category layers

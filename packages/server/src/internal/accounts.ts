@@ -1,4 +1,3 @@
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -6,9 +5,10 @@ import { randomUUID } from "node:crypto"
 import type { Authority } from "../Authority.ts"
 import type { Limits } from "../Limits.ts"
 import type { Passwords } from "../Passwords.ts"
+import { currentMillis } from "./commonClock.ts"
 import type * as decisions from "./decisions.ts"
-import * as renewal from "./renewal.ts"
 import type * as rows from "./rows.ts"
+import { sha256 } from "./sha256.ts"
 import { defaultTenant } from "./tenant.ts"
 
 type Accounts = Pick<
@@ -25,14 +25,14 @@ export const make = ({ accept, db, limits, passwords }: {
 }): Accounts => {
   const tenantOf: Accounts["tenantOf"] = Effect.fn("Authority.tenantOf")(
     function*(apiKey) {
-      return yield* db.tenantOf(renewal.hash(Redacted.value(apiKey)))
+      return yield* db.tenantOf(sha256(Redacted.value(apiKey)))
     }
   )
 
   const addApiKey: Accounts["addApiKey"] = Effect.fn("Authority.addApiKey")(
     function*(apiKey, options) {
       yield* db.upsertApiKey({
-        hash: renewal.hash(Redacted.value(apiKey)),
+        hash: sha256(Redacted.value(apiKey)),
         tenant: options?.tenant ?? defaultTenant,
         created_at: yield* currentMillis
       })
@@ -93,9 +93,9 @@ export const make = ({ accept, db, limits, passwords }: {
     function*({ apiKey, email, password, username }) {
       // Before the transaction, which keeps all others from the database.
       const password_hash = yield* passwords.hash(password)
-      const now = yield* Clock.currentTimeMillis
+      const now = yield* currentMillis
       return yield* db.insertFirst(
-        { hash: renewal.hash(Redacted.value(apiKey)), tenant: defaultTenant, created_at: now },
+        { hash: sha256(Redacted.value(apiKey)), tenant: defaultTenant, created_at: now },
         { sub: randomUUID(), tenant: defaultTenant, username, email: email ?? null, password_hash, created_at: now }
       )
     }
@@ -108,6 +108,3 @@ const lockOf = (
   user: { readonly tenant: string; readonly username: string },
   reason: string
 ) => ({ ...user, event: "lock", reason } as const)
-
-/** Whole milliseconds, as the database keeps them. A test clock may stand between two. */
-const currentMillis = Effect.map(Clock.currentTimeMillis, Math.floor)

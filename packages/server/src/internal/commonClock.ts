@@ -11,8 +11,12 @@ export const CommonClock: Context.Reference<Clock.Clock | undefined> = Context.R
   { defaultValue: () => undefined }
 )
 
-/** Milliseconds, by the common clock, or by the current one where there are no others. */
+// Whole milliseconds, as the database keeps them. A test clock may stand between two.
+
+export const currentMillis: Effect.Effect<number> = Effect.map(Clock.currentTimeMillis, Math.floor)
+
+/** By the common clock, or by the current one where there are no others. */
 export const commonMillis: Effect.Effect<number> = Effect.flatMap(
   CommonClock,
-  (common) => common === undefined ? Clock.currentTimeMillis : common.currentTimeMillis
+  (common) => common === undefined ? currentMillis : Effect.map(common.currentTimeMillis, Math.floor)
 )

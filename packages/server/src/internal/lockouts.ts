@@ -23,7 +23,7 @@ export const make = (sql: SqlClient.SqlClient) => {
     if (++written % pruneEvery !== 0) return
     const now = yield* commonMillis
     yield* sql`DELETE FROM lockouts WHERE (user_key, address) IN
-      (SELECT user_key, address FROM lockouts WHERE ends_at <= ${Math.floor(now)} LIMIT ${pruneEvery * 4})`
+      (SELECT user_key, address FROM lockouts WHERE ends_at <= ${now} LIMIT ${pruneEvery * 4})`
   })
 
   const rows = SqlSchema.findAll({

@@ -1,15 +1,14 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from "node:crypto"
+import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto"
 import type { Keys } from "../Keys.ts"
 import * as jose from "./jose.ts"
 import type * as rows from "./rows.ts"
+import { sha256 } from "./sha256.ts"
 import * as tokens from "./tokens.ts"
 
 // How refresh tokens are made, found, replaced and refused. They are kept as hashes. What a token is good for is decided
 // by one guarded UPDATE each; what is read before it only spares work.
-
-export const hash = (text: string): string => createHash("sha256").update(text).digest("hex")
 
 /** A refresh token that somebody shows, together with the session that their access token names. */
 interface Shown {
@@ -58,14 +57,14 @@ export const make = (options: {
     yield* db.retireToken({ hash: where.hash, session_id: shown.id })
     const session = yield* accept(
       shown.tenant,
-      db.rotateSession({ ...where, child: hash(child), sealed: seal(shown.token, child) })
+      db.rotateSession({ ...where, child: sha256(child), sealed: seal(shown.token, child) })
     )
     return Option.map(session, (session) => ({ session, refreshToken: child }))
   })
 
   /** The session, and the refresh token that is good from now on. */
   const renew = Effect.fnUntraced(function*(shown: Shown) {
-    const where = { tenant: shown.tenant, id: shown.id, hash: hash(shown.token), now: shown.now }
+    const where = { tenant: shown.tenant, id: shown.id, hash: sha256(shown.token), now: shown.now }
     const renewed = answer === "replaces"
       ? yield* rotate(shown, where)
       : Option.map(
@@ -79,7 +78,7 @@ export const make = (options: {
 
   /** Why a token is refused. One that was replaced long ago is in two hands, and ends its session. */
   const refuse = Effect.fnUntraced(function*({ now, tenant, token }: Omit<Shown, "id">) {
-    const where = { tenant, hash: hash(token) }
+    const where = { tenant, hash: sha256(token) }
     const found = yield* db.sessionByRefreshToken(where)
     if (Option.isSome(found)) {
       if (found.value.revoked_at !== null) return "Refresh Token has been revoked"
