@@ -9,7 +9,6 @@ import * as Keys from "@effect-tenovos/server/Keys"
 import * as MasterKey from "@effect-tenovos/server/MasterKey"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import * as Config from "effect/Config"
 import * as Console from "effect/Console"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -19,12 +18,7 @@ import * as database from "./internal/database.ts"
 const rotate = Command.make(
   "rotate",
   {
-    database: Flag.String("database").pipe(
-      Flag.withFallbackConfig(Config.String("TENOVOS_DATABASE")),
-      Flag.withDefault("tenovos.sqlite"),
-      Flag.withMetavar("FILE|postgres://…"),
-      Flag.withDescription("Database of the authority.")
-    ),
+    database: database.flag("FILE|postgres://…", "Database of the authority."),
     immediately: Flag.Boolean("immediately").pipe(
       Flag.withDefault(false),
       Flag.withDescription("Use the next keys at once, not ten minutes after they are published.")

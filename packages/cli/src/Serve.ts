@@ -11,7 +11,6 @@ import * as Seed from "@effect-tenovos/server/Seed"
 import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import * as Config from "effect/Config"
 import * as Console from "effect/Console"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -50,12 +49,9 @@ const flags = {
     Flag.withDefault(4010),
     Flag.withDescription("Port to listen on; 0 takes a free one.")
   ),
-  database: Flag.String("database").pipe(
-    // Arguments are in the process list for all to see, and a URL may hold a password.
-    Flag.withFallbackConfig(Config.String("TENOVOS_DATABASE")),
-    Flag.withDefault("tenovos.sqlite"),
-    Flag.withMetavar("FILE|:memory:|postgres://…"),
-    Flag.withDescription("Where keys, users and sessions are kept. TENOVOS_DATABASE says it out of others' sight.")
+  database: databases.flag(
+    "FILE|:memory:|postgres://…",
+    "Where keys, users and sessions are kept. TENOVOS_DATABASE says it out of others' sight."
   ),
   endpointUrl: Flag.String("endpoint-url").pipe(
     Flag.filter(isHttpUrl, () => "Expected a URL that begins with http:// or https://"),

@@ -24,7 +24,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import * as SqlSchema from "effect/sql/SqlSchema"
 import { createHmac, createSecretKey, randomBytes } from "node:crypto"
 import * as background from "./internal/background.ts"
-import { commonMillis } from "./internal/commonClock.ts"
+import { commonMillis, currentMillis } from "./internal/commonClock.ts"
 import { MasterKeys } from "./MasterKey.ts"
 
 /**
@@ -150,7 +150,7 @@ export const make = Effect.fnUntraced(
     const idAt = (at: number, number: number) => `${hex(at, 12)}${hex(number, 8)}${process}`
 
     const toRow = Effect.fnUntraced(function*(decision: Decision) {
-      const at = Math.floor(yield* Clock.currentTimeMillis)
+      const at = yield* currentMillis
       const { event, givenName, outcome, reason, session, subject, tenant, username } = decision
       // Made in any case: the time of a refusal is not to tell whether the name is known.
       const mark = givenName === undefined ? null : fingerprint(givenName)
@@ -204,8 +204,7 @@ export const make = Effect.fnUntraced(
       }
     })
 
-    const sweepNowAndThen = Effect.flatMap(commonMillis, (millis) => {
-      const now = Math.floor(millis)
+    const sweepNowAndThen = Effect.flatMap(commonMillis, (now) => {
       if (Math.abs(now - sweptAt) < betweenSweeps) return Effect.void
       sweptAt = now
       return inBackground(

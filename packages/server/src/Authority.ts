@@ -15,16 +15,17 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
-import { randomBytes, randomUUID } from "node:crypto"
+import { randomUUID } from "node:crypto"
 import { Audit } from "./Audit.ts"
 import * as accounts from "./internal/accounts.ts"
 import { commonMillis, currentMillis } from "./internal/commonClock.ts"
 import * as decisions from "./internal/decisions.ts"
+import * as installation from "./internal/installation.ts"
 import * as jose from "./internal/jose.ts"
-import { maxPassword, maxUsername } from "./internal/limits.ts"
 import * as renewal from "./internal/renewal.ts"
 import * as rows from "./internal/rows.ts"
 import { sha256 } from "./internal/sha256.ts"
+import * as signIn from "./internal/signIn.ts"
 import * as tokens from "./internal/tokens.ts"
 import { Keys } from "./Keys.ts"
 import { LimitExceeded, Limits } from "./Limits.ts"
@@ -182,10 +183,10 @@ export const make = Effect.fnUntraced(
     const accessTokenLife = Math.max(1, Math.round(Duration.toSeconds(options?.accessTokenLife ?? Duration.hours(1))))
     // An access token of the last moment is valid for its life, and who comes late for a refresh is told why.
     const keptAfterEnd = Math.max(Duration.toMillis("1 day"), accessTokenLife * 1000)
-    const { clientId, userPoolId } = yield* installation(db, options?.region ?? "us-east-1")
+    const { clientId, userPoolId } = yield* installation.make(db, options?.region ?? "us-east-1")
     const issuer = tokens.issuer(userPoolId)
     const profile = options?.profile ?? "safe"
-    const text = texts[profile]
+    const admit = signIn.make({ audit, db, limits, passwords, profile, refuse })
     const refreshAnswer = options?.refreshAnswer ?? "repeats"
     const refreshTokens = renewal.make({
       db,
@@ -199,7 +200,7 @@ export const make = Effect.fnUntraced(
             Option.map(
               Option.filter(user, ({ disabled }) =>
                 disabled === 0),
-              (user) => ({ event: "refresh", tenant, session: id, ...namesOf(user) })
+              (user) => ({ event: "refresh", tenant, session: id, ...decisions.namesOf(user) })
             )
           )
         ),
@@ -250,45 +251,7 @@ export const make = Effect.fnUntraced(
 
     const authorize: Authority["Service"]["authorize"] = Effect.fn("Authority.authorize")(
       function*({ address = "", password, tenant, username }) {
-        const secret = Redacted.value(password)
-        const refused = (reason: string, message: string, user?: User) =>
-          refuse(message, {
-            event: "sign-in",
-            reason,
-            tenant,
-            givenName: username,
-            ...(user === undefined ? {} : namesOf(user))
-          })
-        if (secret === "" && profile === "strict") {
-          return yield* refused("empty password", "Missing required parameter PASSWORD")
-        }
-        // Refused before hashing: a hash of megabytes would be work that anybody can order.
-        if (username.length > maxUsername) return yield* refused("too long", text.unknownUser)
-        if (Buffer.byteLength(secret) > maxPassword) return yield* refused("too long", text.wrongPassword)
-        const caller = { tenant, username, address }
-        const limited = (reason: string) =>
-          audit.note({ event: "limit", outcome: "refused", reason, tenant, givenName: username })
-        yield* Effect.tapError(limits.signIn(caller), () => limited("sign-ins"))
-        const user = yield* db.candidate(caller)
-        const matches = yield* passwords.tryVerify(Option.map(user, (user) => user.passwordHash), password)
-        if (Option.isNone(matches)) {
-          yield* limited("passwords at once")
-          return yield* new LimitExceeded({ retryAfter: Duration.seconds(1) })
-        }
-        // Whoever may not sign in goes the same way, so neither the answer nor its time tells why.
-        const isDisabled = Option.exists(user, ({ disabled }) => disabled !== 0)
-        const verdict = yield* limits.judge(caller, {
-          sub: Option.map(user, ({ sub }) => sub),
-          isRight: matches.value && !isDisabled && secret !== ""
-        })
-        if (Option.isNone(user)) return yield* refused("unknown user", text.unknownUser)
-        if (verdict === "locked") return yield* refused("locked", text.locked, user.value)
-        if (isDisabled) return yield* refused("disabled", text.disabled, user.value)
-        if (verdict === "refused") return yield* refused("wrong password", text.wrongPassword, user.value)
-        if (passwords.isWeaker(user.value.passwordHash)) {
-          const to = yield* passwords.hash(password)
-          yield* db.replacePassword({ sub: user.value.sub, from: user.value.passwordHash, to })
-        }
+        const user = yield* admit({ address, password, tenant, username })
 
         const now = yield* currentMillis
         const authTime = Math.floor(now / 1000)
@@ -296,14 +259,14 @@ export const make = Effect.fnUntraced(
         const expiresAt = authTime * 1000 + refreshTokenLife
         const refreshToken = yield* refreshTokens.mint({
           session,
-          sub: user.value.sub,
+          sub: user.sub,
           iat: authTime,
           exp: Math.floor(expiresAt / 1000)
         })
         const row = {
           id: session.id,
           tenant,
-          user_sub: user.value.sub,
+          user_sub: user.sub,
           client_id: clientId,
           refresh_token_hash: sha256(refreshToken),
           auth_time: authTime,
@@ -314,13 +277,13 @@ export const make = Effect.fnUntraced(
           [
             accept(
               db.insertSession(row),
-              () => Option.some({ event: "sign-in", tenant, session: session.id, ...namesOf(user.value) })
+              () => Option.some({ event: "sign-in", tenant, session: session.id, ...decisions.namesOf(user) })
             ),
             db.deleteEndedSessions((yield* commonMillis) - keptAfterEnd)
           ],
           { concurrency: "unbounded", discard: true }
         )
-        return yield* issue(session, user.value, now, refreshToken)
+        return yield* issue(session, user, now, refreshToken)
       }
     )
 
@@ -418,34 +381,6 @@ export const make = Effect.fnUntraced(
 
 const answer = (encoded: typeof TenovosApi.Authentication.Encoded) =>
   Effect.orDie(Schema.decodeEffect(TenovosApi.Authentication)(encoded))
-
-const namesOf = ({ sub, username }: User) => ({ subject: sub, username })
-
-const wrong = "Invalid Authentication Parameters"
-
-/** Cognito's own texts tell who exists. */
-const texts = {
-  safe: { unknownUser: wrong, wrongPassword: wrong, locked: wrong, disabled: wrong },
-  strict: {
-    unknownUser: "User does not exist.",
-    wrongPassword: "Incorrect username or password.",
-    locked: "Password attempts exceeded",
-    disabled: "User is disabled."
-  }
-}
-
-/** The client and the user pool of this installation: made once, then kept. */
-const installation = Effect.fnUntraced(function*(db: rows.Rows, region: string) {
-  yield* db.insertInstallation({
-    client_id: randomText(26, "abcdefghijklmnopqrstuvwxyz0123456789"),
-    user_pool_id: `${region}_${randomText(9, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")}`,
-    created_at: yield* currentMillis
-  })
-  return yield* db.installation
-})
-
-const randomText = (length: number, alphabet: string): string =>
-  Array.from(randomBytes(length), (byte) => alphabet.charAt(byte % alphabet.length)).join("")
 
 /**
  * @category layers

@@ -272,13 +272,13 @@ export const makeWith = (
   never,
   Authority | Keys | Audit | Limits | SqlClient | Scope.Scope
 > =>
-  Effect.flatMap(Authority, (authority) =>
+  Effect.flatMap(Effect.all([Authority, Limits]), ([authority, limits]) =>
     Layer.merge(layerRoutes, routes).pipe(
       Layer.provideMerge(HttpRouter.layer),
       Layer.provide(Layer.succeed(HttpRouter.RouterConfig, exactPaths)),
       Layer.provide(HttpServer.layerServices),
       Layer.build,
-      Effect.map((context) => gateway(Context.get(context, HttpRouter.HttpRouter).asHttpEffect(), authority))
+      Effect.map((context) => gateway(Context.get(context, HttpRouter.HttpRouter).asHttpEffect(), authority, limits))
     ))
 
 // One path per operation, as at the gateway: what merely looks like it isn't it.

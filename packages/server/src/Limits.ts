@@ -17,7 +17,8 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import * as SqlClient from "effect/sql/SqlClient"
-import { addressOf } from "./internal/address.ts"
+import { addressOf, sourceOf } from "./internal/address.ts"
+import { currentMillis } from "./internal/commonClock.ts"
 import * as lockouts from "./internal/lockouts.ts"
 import * as rateLimits from "./internal/rateLimits.ts"
 import { sha256 } from "./internal/sha256.ts"
@@ -76,7 +77,9 @@ export type Verdict = "allowed" | "locked" | "refused"
 export class Limits extends Context.Service<Limits, {
   /** Counts a request with this API key, which is to be a known one. */
   readonly request: (apiKey: Redacted.Redacted) => Effect.Effect<void, LimitExceeded>
-  /** The address of a request, as `Caller` has it. */
+  /** The address that a request comes from. */
+  readonly sourceOf: (request: HttpServerRequest) => string | undefined
+  /** The same as `Caller` has it. */
   readonly addressOf: (request: HttpServerRequest) => string
   /** Counts a sign-in before its password is looked at. */
   readonly signIn: (caller: Caller) => Effect.Effect<void, LimitExceeded>
@@ -160,7 +163,7 @@ export const make = Effect.fnUntraced(
 
     const judge: Limits["Service"]["judge"] = Effect.fn("Limits.judge")(
       function*(caller, { isRight, sub }) {
-        const now = Math.floor(yield* Clock.currentTimeMillis)
+        const now = yield* currentMillis
         const who = { user: Option.getOrElse(sub, () => `?${nameOf(caller).slice(0, 4)}`), address: caller.address }
         // After the hash: of many guesses at once those that come after the fifth failure find the lock.
         const { hasFailed, lockedUntil } = yield* locks.find(who)
@@ -177,7 +180,7 @@ export const make = Effect.fnUntraced(
     )
 
     const lock: Limits["Service"]["lock"] = Effect.fn("Limits.lock")(function*(sub, duration) {
-      const now = Math.floor(yield* Clock.currentTimeMillis)
+      const now = yield* currentMillis
       yield* locks.lock(sub, now + Math.ceil(Duration.toMillis(duration)))
     })
 
@@ -185,6 +188,7 @@ export const make = Effect.fnUntraced(
 
     return Limits.of({
       request,
+      sourceOf: (request) => sourceOf(request, proxies),
       addressOf: (request) => addressOf(request, proxies),
       signIn,
       judge,

@@ -41,6 +41,15 @@ const newRows = (seen: { count: number }) =>
   })
 
 describe("what is decided leaves one row", () => {
+  it.effect("with whom the proxies in front heard, and nobody else's word for it", () =>
+    Effect.gen(function*() {
+      const headers = { "X-Forwarded-For": "198.51.100.7, 2001:db8::9, 203.0.113.1" }
+      yield* fixtures.call("POST", "/v1/auth/token", { headers, body: { username, password: "wrong" } })
+
+      const [row] = yield* (yield* Audit.Audit).recent()
+      assert.strictEqual(row?.address, "2001:db8::9")
+    }).pipe(Effect.provide(fixtures.layer({ limits: { proxies: 2 } }))))
+
   it.effect("whatever it is", () =>
     Effect.gen(function*() {
       const seen = { count: 0 }

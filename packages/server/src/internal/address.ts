@@ -3,16 +3,21 @@ import * as Option from "effect/Option"
 import { isIP } from "node:net"
 
 /**
- * Where a request comes from, as far as limits go: an IPv4 address, or the first half of an IPv6 one, since whoever has
- * one such address has all that share it. Loopback, and what has no address, is "": this machine, whoever uses it.
- *
- * Each proxy in front adds to `X-Forwarded-For` whom it heard, so of the header just as many entries can be believed.
+ * Where a request comes from. Each proxy in front adds to `X-Forwarded-For` whom it heard, so of the header just as many
+ * entries can be believed.
  */
-export const addressOf = (request: HttpServerRequest, proxies: number): string => {
+export const sourceOf = (request: HttpServerRequest, proxies: number): string | undefined => {
   const forwarded = (request.headers["x-forwarded-for"] ?? "").split(",").map((entry) => entry.trim())
   const heard = proxies > 0 ? forwarded.at(-proxies) : undefined
-  return simplify(heard !== undefined && isIP(heard) !== 0 ? heard : Option.getOrElse(request.remoteAddress, () => ""))
+  return heard !== undefined && isIP(heard) !== 0 ? heard : Option.getOrUndefined(request.remoteAddress)
 }
+
+/**
+ * The same as far as limits go: an IPv4 address, or the first half of an IPv6 one, since whoever has one such address has
+ * all that share it. Loopback, and what has no address, is "": this machine, whoever uses it.
+ */
+export const addressOf = (request: HttpServerRequest, proxies: number): string =>
+  simplify(sourceOf(request, proxies) ?? "")
 
 const simplify = (address: string): string => {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]

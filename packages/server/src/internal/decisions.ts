@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { Audit, Decision } from "../Audit.ts"
+import type { User } from "../Authority.ts"
 
 type Untold = Omit<Decision, "outcome">
 
@@ -18,3 +19,6 @@ export const make = (audit: Audit["Service"], sql: SqlClient) => ({
   refuse: (message: string, decision: Untold): Effect.Effect<never, Unauthorized> =>
     Effect.andThen(audit.note({ ...decision, outcome: "refused" }), new Unauthorized({ message }))
 })
+
+/** The user that a decision is about. */
+export const namesOf = ({ sub, username }: User) => ({ subject: sub, username })

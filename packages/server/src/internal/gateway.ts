@@ -12,7 +12,7 @@ import * as Schema from "effect/Schema"
 import type { Scope } from "effect/Scope"
 import { Address } from "../Audit.ts"
 import type { Authority } from "../Authority.ts"
-import { LimitExceeded } from "../Limits.ts"
+import { LimitExceeded, type Limits } from "../Limits.ts"
 import { tooLong } from "./body.ts"
 
 // What API Gateway does in front of the operations: it answers what no operation answered, in its own words.
@@ -35,7 +35,8 @@ const tooMany = ({ message, retryAfter }: LimitExceeded) =>
 
 export const gateway = (
   app: Effect.Effect<HttpServerResponse.HttpServerResponse, unknown, HttpServerRequest.HttpServerRequest | Scope>,
-  authority: Authority["Service"]
+  authority: Authority["Service"],
+  limits: Limits["Service"]
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, never, HttpServerRequest.HttpServerRequest | Scope> => {
   const unmatched = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
     if (!/^\/v1(?:[/?#;]|$)/.test(request.url)) return notFound
@@ -68,7 +69,7 @@ export const gateway = (
   return Effect.gen(function*() {
     const request = yield* HttpServerRequest.HttpServerRequest
     const response = yield* Effect.catchCause(app, answer).pipe(
-      Effect.provideService(Address, Option.getOrUndefined(request.peerAddress))
+      Effect.provideService(Address, limits.sourceOf(request))
     )
     yield* Effect.logDebug("Answered").pipe(
       Effect.annotateLogs({ method: request.method, path: pathOf(request.url), status: response.status })
