@@ -1,22 +1,29 @@
 /**
  * Where a session lives between its uses, and where it is shared.
  *
- * A store holds one record: a generation, and the session of that generation, or none after a sign-out. Every change
- * raises the generation, and is refused where the stored one is another than the writer last read. So a writer that was
- * overtaken finds out, nothing newer is lost, and a sign-out wins over an exchange in flight.
+ * A store holds one record: a generation, and the session of that generation, or none after a sign-out. Every change is one
+ * atomic write: it raises the generation, and is refused where the stored one is another than the writer last read. So a
+ * writer that was overtaken finds out, nothing newer is lost, and a sign-out wins over an exchange in flight.
  *
- * Reading and writing are given up after ten seconds, so they must be interruptible; waiting for a lease is the store's to
- * bound.
+ * Whoever exchanges with the authority holds the store's lease. It ends by itself when its holder is gone, so a holder may
+ * lose it without noticing; leases are numbered, and a commit under one that another has followed is refused.
+ *
+ * Every operation is given up after ten seconds, so it must be interruptible.
  *
  * @since 0.1.0
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Ref from "effect/Ref"
-import * as Semaphore from "effect/Semaphore"
+import type * as Scope from "effect/Scope"
 import type { AuthError } from "./AuthError.ts"
+import type { Credentials } from "./Credentials.ts"
+import * as signal from "./internal/signal.ts"
 import type { Session } from "./Session.ts"
 
 /**
@@ -27,6 +34,19 @@ export interface Stored {
   /** Zero in a store that was never written. */
   readonly generation: number
   readonly session: Option.Option<Session>
+  /** Why there is no session, where the record could not be read and was set aside. */
+  readonly unreadable?: AuthError
+}
+
+/**
+ * The right to exchange with the authority, for as long as nobody else has been given it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Lease {
+  /** Higher than that of every lease before. */
+  readonly fence: number
 }
 
 /**
@@ -35,13 +55,43 @@ export interface Stored {
  */
 export class SessionStore extends Context.Service<SessionStore, {
   readonly read: Effect.Effect<Stored, AuthError>
-  /** Stores a session of a higher generation, if the stored one is still the expected. Tells whether it did. */
-  readonly commit: (session: Session, expected: number) => Effect.Effect<boolean, AuthError>
+  /**
+   * Stores a session of a higher generation, if the stored one is still the expected, and no lease has followed this one.
+   * Tells whether it did.
+   */
+  readonly commit: (session: Session, expected: number, lease?: Lease) => Effect.Effect<boolean, AuthError>
   /** Forgets the session if it is of this generation, and raises the generation. Tells whether it did. */
   readonly clear: (generation: number) => Effect.Effect<boolean, AuthError>
-  /** Runs the effect while nobody else who shares the store runs one. */
-  readonly withLease: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | AuthError, R>
+  /**
+   * The lease, until the scope closes; none while somebody else holds it. To be given it proves that the store can be
+   * written.
+   */
+  readonly lease: Effect.Effect<Option.Option<Lease>, AuthError, Scope.Scope>
+  /**
+   * Listens until the scope closes. The effect in it waits until the record may have changed, or the lease may be free,
+   * since the scope was opened or it last returned; it may return early.
+   */
+  readonly listen: Effect.Effect<Effect.Effect<void>, AuthError, Scope.Scope>
+  /** What the authority said when it refused these credentials to somebody who shares the store, in the last hour. */
+  readonly refusal: (credentials: Credentials) => Effect.Effect<Option.Option<string>, AuthError>
+  /** Remembers that the authority refused these credentials, and forgets the session, under the lease. */
+  readonly refuse: (credentials: Credentials, message: string, lease: Lease) => Effect.Effect<void, AuthError>
 }>()("@effect-tenovos/core/SessionStore") {}
+
+/**
+ * For how long refused credentials are not sent again by those who share a store: a program that is started over and over
+ * must not lock an account, and one whose account was unlocked must not be told no for ever.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const refusalLife: Duration.Duration = Duration.hours(1)
+
+interface Memory extends Stored {
+  readonly fence: number
+  readonly isLeased: boolean
+  readonly refused: { readonly credentials: Credentials; readonly message: string; readonly at: number } | undefined
+}
 
 /**
  * Keeps the session in memory: shared by what shares this store, and gone with the process.
@@ -50,24 +100,67 @@ export class SessionStore extends Context.Service<SessionStore, {
  * @since 0.1.0
  */
 export const makeMemory: Effect.Effect<SessionStore["Service"]> = Effect.gen(function*() {
-  const stored = yield* Ref.make<Stored>({ generation: 0, session: Option.none() })
-  const lease = yield* Semaphore.make(1)
+  const memory = yield* Ref.make<Memory>({
+    generation: 0,
+    session: Option.none(),
+    fence: 0,
+    isLeased: false,
+    refused: undefined
+  })
+  const changes = signal.make<void>()
+
+  /** Changes what is remembered, unless `f` refuses to. Tells whether it did. */
+  const change = (f: (memory: Memory) => Partial<Memory> | undefined): Effect.Effect<boolean> =>
+    Effect.tap(
+      Ref.modify(memory, (before) => {
+        const changed = f(before)
+        return [changed !== undefined, { ...before, ...changed }]
+      }),
+      (changed) => Effect.sync(() => changed && changes.send())
+    )
 
   return SessionStore.of({
-    read: Ref.get(stored),
-    commit: (session, expected) =>
-      Ref.modify(stored, (current) =>
-        expected === current.generation && session.generation > expected
-          ? [true, { generation: session.generation, session: Option.some(session) }]
-          : [false, current]),
-    clear: (generation) =>
-      Ref.modify(stored, (current) =>
-        generation === current.generation
-          ? [true, { generation: generation + 1, session: Option.none() }]
-          : [false, current]),
-    withLease: lease.withPermit
+    read: Effect.map(Ref.get(memory), ({ generation, session }) => ({ generation, session })),
+    commit: (session, expected, lease) =>
+      change(({ fence, generation }) =>
+        expected === generation && session.generation > expected && (lease?.fence ?? fence) === fence
+          ? { generation: session.generation, session: Option.some(session) }
+          : undefined
+      ),
+    clear: (expected) =>
+      change(({ generation }) =>
+        expected === generation ? { generation: generation + 1, session: Option.none() } : undefined
+      ),
+    lease: Effect.acquireRelease(
+      Ref.modify(memory, (before) =>
+        before.isLeased
+          ? [Option.none<Lease>(), before]
+          : [Option.some({ fence: before.fence + 1 }), { ...before, fence: before.fence + 1, isLeased: true }]),
+      Option.match({ onNone: () => Effect.void, onSome: () => change(() => ({ isLeased: false })) })
+    ),
+    listen: signal.hear(changes),
+    refusal: (credentials) =>
+      Effect.map(
+        Effect.zip(Ref.get(memory), Clock.currentTimeMillis),
+        ([{ refused }, now]) =>
+          refused !== undefined && isSame(refused.credentials, credentials) &&
+            now < refused.at + Duration.toMillis(refusalLife)
+            ? Option.some(refused.message)
+            : Option.none()
+      ),
+    refuse: (credentials, message, lease) =>
+      Effect.flatMap(Clock.currentTimeMillis, (at) =>
+        change(({ fence, generation }) =>
+          lease.fence === fence
+            ? { generation: generation + 1, session: Option.none(), refused: { credentials, message, at } }
+            : undefined
+        ))
   })
 })
+
+const isSame = (one: Credentials, other: Credentials): boolean =>
+  one.endpointUrl === other.endpointUrl && one.username === other.username &&
+  Equal.equals(one.apiKey, other.apiKey) && Equal.equals(one.password, other.password)
 
 /**
  * One store for all that this layer is provided to; `Layer.fresh` of it is another one.

@@ -17,21 +17,27 @@ export interface Flight {
   readonly landed: Deferred.Deferred<Session | undefined>
   /** Whether its session is still wanted: nobody has signed out. */
   readonly isWanted: () => boolean
+  /** Whether anybody waits for it. */
+  readonly isAwaited: () => boolean
   /** The spans of those who wait. */
   readonly waiting: Array<Tracer.AnySpan>
   /** The span of the call to the authority. */
   span: Tracer.Span | undefined
 }
 
-export const make = (isWanted: () => boolean): Flight => ({
-  trouble: Deferred.makeUnsafe(),
-  end: Deferred.makeUnsafe(),
-  calledOff: Deferred.makeUnsafe(),
-  landed: Deferred.makeUnsafe(),
-  isWanted,
-  waiting: [],
-  span: undefined
-})
+export const make = (isWanted: () => boolean, isDemanded: boolean): Flight => {
+  const waiting: Array<Tracer.AnySpan> = []
+  return {
+    trouble: Deferred.makeUnsafe(),
+    end: Deferred.makeUnsafe(),
+    calledOff: Deferred.makeUnsafe(),
+    landed: Deferred.makeUnsafe(),
+    isWanted,
+    isAwaited: () => isDemanded || waiting.length > 0,
+    waiting,
+    span: undefined
+  }
+}
 
 /** Links the exchange, which may outlive each of those who wait and is nobody's child, to one of them. */
 export const link = (flight: Flight, span: Tracer.AnySpan): void => {

@@ -100,8 +100,9 @@ export const make = Effect.fnUntraced(function*(
           const now = steady()
           const decision = machine.decide(before.life, now, demand)
           if ("start" in decision && decision.start) {
-            const started = { ...before, life: machine.started(before.life), flight: flights.make(isWanted) }
-            return [{ decision, memory: started, launched: launch(started.flight, before.life.held) }, started] as const
+            const flight = flights.make(isWanted, decision._tag === "Wait")
+            const started = { ...before, life: machine.started(before.life), flight }
+            return [{ decision, memory: started, launched: launch(flight, before.life.held) }, started] as const
           }
           if (decision._tag === "Serve" && decision.reason === "Cached" && demand.minimumLife === undefined) {
             trusted = trust(decision.held, clock.currentTimeMillisUnsafe(), now)

@@ -1,5 +1,7 @@
 import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
 import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 
 /** Tells those who listen. A `PubSub` would do more, and add a tenth to the size of a program that nobody watches. */
@@ -30,6 +32,16 @@ export const toStream = <A>(signal: Signal<A>, first?: () => A): Stream.Stream<A
       }),
       (ignore) => Effect.sync(ignore)
     ), { bufferSize: 256, strategy: "sliding" })
+
+/** Listens until the scope closes. The effect in it waits for what has been sent since, or since it last returned. */
+export const hear = <A>(signal: Signal<A>): Effect.Effect<Effect.Effect<void>, never, Scope.Scope> =>
+  Effect.suspend(() => {
+    const latch = Latch.makeUnsafe(false)
+    return Effect.acquireRelease(
+      Effect.sync(() => signal.listen(() => latch.openUnsafe())),
+      (ignore) => Effect.sync(ignore)
+    ).pipe(Effect.as(Effect.andThen(latch.await, Effect.sync(() => latch.closeUnsafe()))))
+  })
 
 /** Waits for what is sent next; not for what has been sent already. */
 export const next = <A>(signal: Signal<A>, isSent: () => boolean): Effect.Effect<void> =>

@@ -8,13 +8,13 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import { type AuthoritySettings, epoch, ModelAuthority, origin, password, type Token } from "./modelAuthority.ts"
@@ -87,6 +87,7 @@ export class SessionWorld {
   readonly storeFails = new Set<StoreOperation>()
   storeBusy = 0
   leases = 0
+  fence = 0
   signingOut = 0
   stored: SessionStore.Stored = { generation: 0, session: Option.none() }
   /** When the keeper was done with storing a session, of whatever success. */
@@ -145,7 +146,7 @@ export class SessionWorld {
   // ---------------------------------------------------------------------------
 
   private makeStore(): SessionStore.SessionStore["Service"] {
-    const lease = Semaphore.makeUnsafe(1)
+    const freed = new Set<() => void>()
     const operation = <A>(name: StoreOperation, f: () => A): Effect.Effect<A, AuthError.AuthError> =>
       Effect.suspend(() => {
         this.storeBusy++
@@ -193,15 +194,29 @@ export class SessionWorld {
           this.stored = { generation: generation + 1, session: Option.none() }
           return true
         }),
-      withLease: (effect) =>
-        Effect.andThen(
-          operation("lease", () => {}),
-          lease.withPermit(Effect.acquireUseRelease(
-            Effect.sync(() => this.leases++),
-            () => effect,
-            () => Effect.sync(() => this.leases--)
-          ))
-        )
+      lease: Effect.acquireRelease(
+        operation("lease", () => {
+          if (this.leases > 0) return Option.none()
+          this.leases++
+          return Option.some({ fence: ++this.fence })
+        }),
+        Option.match({
+          onNone: () => Effect.void,
+          onSome: () =>
+            Effect.sync(() => {
+              this.leases--
+              freed.forEach((tell) => tell())
+            })
+        }),
+        { interruptible: true }
+      ),
+      listen: Effect.sync(() => {
+        const latch = Latch.makeUnsafe(false)
+        freed.add(() => latch.openUnsafe())
+        return Effect.andThen(latch.await, latch.close)
+      }),
+      refusal: () => Effect.succeedNone,
+      refuse: () => Effect.void
     })
   }
 

@@ -1,0 +1,201 @@
+import { AuthError, Session, SessionStore, TenovosAuth } from "@effect-tenovos/core"
+import { ScriptedAuthority } from "@effect-tenovos/testing"
+import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Scope from "effect/Scope"
+import { TestClock } from "effect/testing"
+
+// What those do who share a store: one keeper of a session under test, and others played by hand.
+
+const options: TenovosAuth.Options = {
+  endpointUrl: "https://api.example/v1",
+  apiKey: Redacted.make("key"),
+  username: "ada",
+  password: Redacted.make("secret")
+}
+
+const kindOf = (request: ScriptedAuthority.Received) =>
+  request.method === "DELETE" ? "expire" : request.body.includes("refreshToken") ? "refresh" : "authorize"
+
+const received = Effect.map(
+  ScriptedAuthority.ScriptedAuthority.use((authority) => authority.received),
+  (all) => all.map(kindOf)
+)
+
+const settled = Effect.replicateEffect(Effect.yieldNow, 50, { discard: true })
+
+const session = TenovosAuth.TenovosAuth.use((auth) => auth.session)
+
+/** A memory store whose operations fail, or are refused, as the test wants. */
+const make = Effect.gen(function*() {
+  const store = yield* SessionStore.makeMemory
+  const broken = new Set<AuthError.StoreFailure["operation"]>()
+  /** How many leases have followed that of who commits. */
+  const control = { lost: 0 }
+  const behind = <A, R>(
+    operation: AuthError.StoreFailure["operation"],
+    effect: Effect.Effect<A, AuthError.AuthError, R>
+  ) =>
+    Effect.suspend(() =>
+      broken.has(operation)
+        ? Effect.fail(new AuthError.AuthError({ reason: new AuthError.StoreFailure({ operation }) }))
+        : effect
+    )
+  const layer = TenovosAuth.layer(
+    options,
+    Layer.succeed(SessionStore.SessionStore, {
+      ...store,
+      read: behind("read", store.read),
+      commit: (session, expected, lease) =>
+        behind("commit", store.commit(session, expected, lease && { fence: lease.fence - control.lost })),
+      lease: behind("lease", store.lease)
+    })
+  ).pipe(
+    Layer.provideMerge(
+      ScriptedAuthority.layer((request, index) =>
+        Effect.map(Clock.currentTimeMillis, (now) =>
+          Response.json({
+            username: "ada",
+            session: request.method === "DELETE"
+              ? { accessToken: "" }
+              : { accessToken: `access-${index}`, refreshToken: `refresh-${index}`, expireEpoch: now + 3_600_000 }
+          }))
+      )
+    )
+  )
+  /** The lease of somebody else, and how that one gives it back. */
+  const otherLease = Effect.gen(function*() {
+    const scope = yield* Scope.make()
+    const lease = Option.getOrThrow(yield* Scope.provide(store.lease, scope))
+    return { lease, release: Scope.close(scope, Exit.void) }
+  })
+  return { store, broken, control, layer, otherLease }
+})
+
+const after = (self: Session.Session, accessToken: string) =>
+  new Session.Session({ ...self, accessToken: Redacted.make(accessToken), generation: self.generation + 1 })
+
+describe("who waits for somebody else's exchange", () => {
+  it.effect("adopts what that one has stored, before the lease is free", () =>
+    Effect.gen(function*() {
+      const { layer, otherLease, store } = yield* make
+      yield* Effect.gen(function*() {
+        const first = yield* session
+        const { lease, release } = yield* otherLease
+        yield* TestClock.adjust("58 minutes")
+        yield* session
+        yield* settled
+        assert.deepStrictEqual(yield* received, ["authorize"])
+
+        const renewed = new Session.Session({
+          ...after(first, "renewed"),
+          expiresAt: Session.refreshTokenExpiresAt(first).pipe(Option.getOrThrow)
+        })
+        assert.isTrue(yield* store.commit(renewed, first.generation, lease))
+        yield* settled
+
+        assert.strictEqual(Redacted.value((yield* session).accessToken), "renewed")
+        assert.deepStrictEqual(yield* received, ["authorize"])
+        yield* release
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.effect("takes its turn when that one gave up", () =>
+    Effect.gen(function*() {
+      const { layer, otherLease } = yield* make
+      const { release } = yield* otherLease
+      yield* Effect.gen(function*() {
+        const caller = yield* Effect.forkChild(session, { startImmediately: true })
+        yield* TestClock.adjust("5 seconds")
+        assert.deepStrictEqual(yield* received, [])
+        yield* release
+        yield* Fiber.join(caller)
+
+        assert.deepStrictEqual(yield* received, ["authorize"])
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.effect("does not wait for ever", () =>
+    Effect.gen(function*() {
+      const { layer, otherLease } = yield* make
+      yield* otherLease
+      yield* Effect.gen(function*() {
+        const caller = yield* Effect.forkChild(Effect.flip(session), { startImmediately: true })
+        yield* TestClock.adjust("10 minutes")
+
+        assert.strictEqual((yield* Fiber.join(caller)).reason._tag, "StoreFailure")
+        assert.deepStrictEqual(yield* received, [])
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.effect("ends the wait when it signs out", () =>
+    Effect.gen(function*() {
+      const { layer, otherLease } = yield* make
+      yield* otherLease
+      yield* Effect.gen(function*() {
+        const caller = yield* Effect.forkChild(Effect.flip(session), { startImmediately: true })
+        yield* settled
+        const outcome = yield* TenovosAuth.TenovosAuth.use((auth) => auth.signOut)
+
+        assert.strictEqual(outcome._tag, "NoSession")
+        assert.strictEqual((yield* Fiber.join(caller)).reason._tag, "SessionExpired")
+      }).pipe(Effect.provide(layer))
+    }))
+})
+
+describe("who lost the lease amid an exchange", () => {
+  it.effect("serves what it got, and stores it when nobody else brought anything", () =>
+    Effect.gen(function*() {
+      const { control, layer, store } = yield* make
+      yield* Effect.gen(function*() {
+        const first = yield* session
+        yield* TestClock.adjust("1 hour")
+        control.lost = 1
+
+        assert.strictEqual(Redacted.value((yield* session).accessToken), "access-1")
+        assert.strictEqual((yield* store.read).generation, first.generation)
+        yield* TestClock.adjust("10 seconds")
+        assert.strictEqual((yield* store.read).generation, first.generation + 1)
+        assert.deepStrictEqual(yield* received, ["authorize", "refresh"])
+      }).pipe(Effect.provide(layer))
+    }))
+})
+
+describe("a store that can't be written", () => {
+  it.effect("has no refresh token spent, while the session lives", () =>
+    Effect.gen(function*() {
+      const { broken, layer } = yield* make
+      yield* Effect.gen(function*() {
+        const first = yield* session
+        broken.add("lease")
+        for (const minutes of [56, 1, 1, 1]) {
+          yield* TestClock.adjust(`${minutes} minutes`)
+          assert.strictEqual(yield* session, first)
+        }
+        yield* settled
+
+        assert.deepStrictEqual(yield* received, ["authorize"])
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.effect("has the credentials given for the next session, whose refresh token is nobody else's", () =>
+    Effect.gen(function*() {
+      const { broken, layer } = yield* make
+      yield* Effect.gen(function*() {
+        yield* session
+        broken.add("lease").add("commit")
+        for (let hours = 0; hours < 3; hours++) {
+          yield* TestClock.adjust("1 hour")
+          yield* session
+        }
+
+        assert.deepStrictEqual(yield* received, ["authorize", "authorize", "refresh", "refresh"])
+      }).pipe(Effect.provide(layer))
+    }))
+})
