@@ -87,25 +87,23 @@ export const make = Effect.fnUntraced(function*(
   const life = Duration.fromInputUnsafe(options?.leaseLife ?? "10 seconds")
   const records = yield* record.make(yield* SessionEncryption.Keys)
 
-  /** The record, with what is kept in it beside the session. */
+  /** The record, and what is kept in it beside the session. */
   const readContent = Effect.gen(function*(): Effect.fn.Return<
-    Stored & { readonly refused: record.Content["refused"] },
+    readonly [stored: Stored, refused: record.Content["refused"]],
     unknown
   > {
     const row = yield* backend.read
     const { generation } = row
-    if (row.text === "") return { generation, session: Option.none(), refused: undefined }
+    if (row.text === "") return [{ generation, session: Option.none() }, undefined]
     return yield* records.decode(row.text, { place: backend.place, generation }).pipe(
-      Effect.map(({ refused, session }) => ({ generation, session: Option.fromNullOr(session), refused })),
+      Effect.map(({ refused, session }) => [{ generation, session: Option.fromNullOr(session) }, refused] as const),
       Effect.catchIf(
         ({ isForeign }) => !isForeign,
         ({ message }) =>
-          Effect.map(backend.setAside(row), (where) => ({
-            generation,
-            session: Option.none(),
-            refused: undefined,
-            unreadable: failure("read", new Error(`The record can't be read: ${message}. A copy is kept in ${where}`))
-          }))
+          Effect.map(backend.setAside(row), (where) => {
+            const cause = new Error(`The record can't be read: ${message}. A copy is kept in ${where}`)
+            return [{ generation, session: Option.none(), unreadable: failure("read", cause) }, undefined] as const
+          })
       )
     )
   }).pipe(failing("read"))
@@ -142,7 +140,7 @@ export const make = Effect.fnUntraced(function*(
   })
 
   return SessionStore.of({
-    read: Effect.map(readContent, ({ refused: _, ...stored }) => stored),
+    read: Effect.map(readContent, ([stored]) => stored),
     commit: (session, expected, lease) =>
       session.generation <= expected
         ? Effect.succeed(false)
@@ -152,7 +150,7 @@ export const make = Effect.fnUntraced(function*(
     listen: failing("lease")(backend.listen),
     refusal: (credentials) =>
       Effect.gen(function*() {
-        const { refused } = yield* readContent
+        const [, refused] = yield* readContent
         if (refused === undefined || (yield* Clock.currentTimeMillis) >= refused.until) return Option.none()
         return (yield* hashOf(credentials, refused.salt)) === refused.hash
           ? Option.some(refused.message)
