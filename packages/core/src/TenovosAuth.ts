@@ -19,10 +19,10 @@ import * as Effect from "effect/Effect"
 import * as Headers from "effect/http/Headers"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
-import type * as Redacted from "effect/Redacted"
+import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import type { AuthError } from "./AuthError.ts"
+import { AuthError, SessionExpired } from "./AuthError.ts"
 import type { AuthEvent, SignOut } from "./AuthEvent.ts"
 import * as Credentials from "./Credentials.ts"
 import * as keeper from "./internal/keeper.ts"
@@ -146,7 +146,8 @@ export const make: (
   )
 
 /**
- * Keeps the session in memory, or in the store that is given.
+ * Keeps the session in memory, or in the store that is given. A store is for one account: whoever shares it is served the
+ * same session.
  *
  * To what it is provided to, it also provides that the three headers are hidden wherever Effect prints them.
  *
@@ -158,20 +159,49 @@ export const layer = <E = never, R = never>(
   store?: Layer.Layer<SessionStore.SessionStore, E, R>
 ): Layer.Layer<TenovosAuth, E, HttpClient.HttpClient | R> =>
   Layer.effect(TenovosAuth, make(options)).pipe(
-    Layer.provide(TokenEndpoint.layer({
-      apiKey: options.apiKey,
-      basicAuthentication: options.basicAuthentication,
-      authorizeTimeout: options.policy?.authorizeTimeout,
-      refreshTimeout: options.policy?.refreshTimeout,
-      expireTimeout: options.policy?.expireTimeout
-    })),
+    Layer.provide(endpointOf(options)),
     // A store in memory is made anew each time: two accounts must not share one.
     Layer.provide(store ?? Layer.fresh(SessionStore.layerMemory)),
-    Layer.merge(Layer.effect(
-      Headers.CurrentRedactedNames,
-      Effect.map(Headers.CurrentRedactedNames, (names) => [...names, ...secretNames])
-    ))
+    Layer.merge(layerSecrecy)
   )
+
+/**
+ * Keeps alive the session that is in the store, without credentials to sign in with: when it is over, or there is none,
+ * callers get `SessionExpired`. For programs that somebody else signs in for, as the commands between a login and a logout.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerStored = <E, R>(
+  options: Pick<Options, "apiKey" | "policy">,
+  store: Layer.Layer<SessionStore.SessionStore, E, R>
+): Layer.Layer<TenovosAuth, E, HttpClient.HttpClient | R> =>
+  Layer.effect(TenovosAuth, make({ ...options, username: "", password: Redacted.make("") })).pipe(
+    Layer.provide(Layer.effect(
+      TokenEndpoint.TokenEndpoint,
+      TokenEndpoint.TokenEndpoint.useSync((endpoint) => ({
+        ...endpoint,
+        authorize: () => Effect.fail(new AuthError({ reason: new SessionExpired() }))
+      }))
+    )),
+    Layer.provide(endpointOf(options)),
+    Layer.provide(store),
+    Layer.merge(layerSecrecy)
+  )
+
+const endpointOf = (options: Pick<Options, "apiKey" | "policy" | "basicAuthentication">) =>
+  TokenEndpoint.layer({
+    apiKey: options.apiKey,
+    basicAuthentication: options.basicAuthentication,
+    authorizeTimeout: options.policy?.authorizeTimeout,
+    refreshTimeout: options.policy?.refreshTimeout,
+    expireTimeout: options.policy?.expireTimeout
+  })
+
+const layerSecrecy: Layer.Layer<never> = /* @__PURE__ */ Layer.effect(
+  Headers.CurrentRedactedNames,
+  /* @__PURE__ */ Effect.map(Headers.CurrentRedactedNames, (names) => [...names, ...secretNames])
+)
 
 /**
  * The same from the environment: by default from the variables of {@link Credentials.config}.

@@ -1,4 +1,4 @@
-import { AuthError, Session, SessionStore, TenovosAuth } from "@effect-tenovos/core"
+import { AuthError, RefreshPolicy, Session, SessionStore, TenovosAuth } from "@effect-tenovos/core"
 import { ScriptedAuthority } from "@effect-tenovos/testing"
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
@@ -8,6 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
 
@@ -47,16 +48,18 @@ const make = Effect.gen(function*() {
         ? Effect.fail(new AuthError.AuthError({ reason: new AuthError.StoreFailure({ operation }) }))
         : effect
     )
-  const layer = TenovosAuth.layer(
-    options,
-    Layer.succeed(SessionStore.SessionStore, {
-      ...store,
-      read: behind("read", store.read),
-      commit: (session, expected, lease) =>
-        behind("commit", store.commit(session, expected, lease && { fence: lease.fence - control.lost })),
-      lease: behind("lease", store.lease)
-    })
-  ).pipe(
+  const place = Layer.succeed(SessionStore.SessionStore, {
+    ...store,
+    read: behind("read", store.read),
+    commit: (session, expected, lease) =>
+      behind("commit", store.commit(session, expected, lease && { fence: lease.fence - control.lost })),
+    lease: behind("lease", store.lease)
+  })
+  const layerStored = TenovosAuth.layerStored({
+    apiKey: options.apiKey,
+    policy: RefreshPolicy.standard.pipe(RefreshPolicy.withRetry(Schedule.recurs(0)))
+  }, place)
+  const layer = TenovosAuth.layer(options, place).pipe(
     Layer.provideMerge(
       ScriptedAuthority.layer((request, index) =>
         Effect.map(Clock.currentTimeMillis, (now) =>
@@ -75,7 +78,7 @@ const make = Effect.gen(function*() {
     const lease = Option.getOrThrow(yield* Scope.provide(store.lease, scope))
     return { lease, release: Scope.close(scope, Exit.void) }
   })
-  return { store, broken, control, layer, otherLease }
+  return { store, broken, control, layer, layerStored, otherLease }
 })
 
 const after = (self: Session.Session, accessToken: string) =>
@@ -196,6 +199,28 @@ describe("a store that can't be written", () => {
         }
 
         assert.deepStrictEqual(yield* received, ["authorize", "authorize", "refresh", "refresh"])
+      }).pipe(Effect.provide(layer))
+    }))
+})
+
+describe("who has no credentials", () => {
+  it.effect("keeps alive what somebody else has signed in for, and says when it is over", () =>
+    Effect.gen(function*() {
+      const { broken, layer, layerStored } = yield* make
+      const get = Effect.provide(session, Layer.fresh(layerStored))
+      yield* Effect.gen(function*() {
+        assert.strictEqual((yield* Effect.flip(get)).reason._tag, "SessionExpired")
+        yield* session
+        assert.strictEqual((yield* get).generation, 1)
+        yield* TestClock.adjust("1 hour")
+        broken.add("lease")
+        assert.strictEqual((yield* Effect.flip(get)).reason._tag, "StoreFailure")
+        broken.clear()
+        assert.strictEqual((yield* get).generation, 2)
+        yield* TestClock.adjust("31 days")
+        assert.strictEqual((yield* Effect.flip(get)).reason._tag, "SessionExpired")
+
+        assert.deepStrictEqual(yield* received, ["authorize", "refresh"])
       }).pipe(Effect.provide(layer))
     }))
 })

@@ -210,7 +210,12 @@ export const make = ({ credentials, endpoint, publish, steady, store: unbounded 
           const answer = yield* restore(Option.match(
             Option.filter(latest.session, (session) => isOurs && isRefreshable(session, now)),
             {
-              onNone: () => signIn(flight, lease),
+              // Whoever has nothing to sign in with needs the store.
+              onNone: () =>
+                Effect.mapError(
+                  signIn(flight, lease),
+                  (over) => over.reason._tag === "SessionExpired" ? error ?? over : over
+                ),
               onSome: (session) => refreshOrSignIn(flight, session, lease)
             }
           ))
