@@ -231,11 +231,12 @@ export const make = Effect.fnUntraced(
     /** Writes down when generations retire, and lets go of those that have. */
     const retire = Effect.gen(function*() {
       const now = yield* currentMillis
-      // Of each generation the access key stays longest.
+      // Of each generation the access key stays longest: an hour from when the next one is used, or from when that is first
+      // known here, as the next one may have been long on its way into the database.
       const access = ring.keys.filter(({ kind }) => kind === "access")
       const before = Arr.zipWith(access, access.slice(1), (key, next) => ({
         key,
-        at: Math.max(key.retireAt ?? 0, next.useFrom + kept)
+        at: Math.max(key.retireAt ?? now + kept, next.useFrom + kept)
       }))
       const untold = before.filter(({ at, key }) => key.retireAt !== at)
       const isOver = before.some(({ at, key }) => at <= now && key.pair !== undefined)
