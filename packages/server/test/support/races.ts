@@ -151,6 +151,7 @@ const perform = Effect.fnUntraced(
               kind,
               shown: Redacted.value(shown.refreshToken),
               end: events++,
+              until: yield* Clock.currentTimeMillis,
               outcome: answer === undefined
                 ? "lost"
                 : renewed === undefined
@@ -162,7 +163,7 @@ const perform = Effect.fnUntraced(
           case "expire": {
             const answer = yield* attempt(index, (authority) => authority.expire({ ...shown, tenant }))
             const outcome = answer === undefined ? "lost" : Option.isSome(answer) ? "ended" : "refused"
-            calls.push({ ...when, kind, shown: access, end: events++, outcome })
+            calls.push({ ...when, kind, shown: access, end: events++, until: yield* Clock.currentTimeMillis, outcome })
             if (outcome === "ended" && profile === "safe") atTheEnd = yield* row
             return undefined
           }
@@ -170,7 +171,7 @@ const perform = Effect.fnUntraced(
             const answer = yield* attempt(index, (authority) => authority.verify({ ...shown, tenant }))
             const user = answer && Option.flatten(answer)
             const outcome = user === undefined ? "lost" : Option.isSome(user) ? "good" : "refused"
-            calls.push({ ...when, kind, shown: access, end: events++, outcome })
+            calls.push({ ...when, kind, shown: access, end: events++, until: yield* Clock.currentTimeMillis, outcome })
             return undefined
           }
         }

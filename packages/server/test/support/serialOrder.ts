@@ -10,11 +10,12 @@ export interface Rules {
   readonly refreshTokenLife: number
 }
 
-/** When a call began and ended, counted in events, and the authority's time at its beginning. */
+/** When a call began and ended, counted in events, and by the authority's clock. */
 interface When {
   readonly start: number
   readonly end: number
   readonly now: number
+  readonly until: number
 }
 
 export interface AccessToken {
@@ -73,7 +74,7 @@ const after = (state: State, call: Call, rules: Rules): ReadonlyArray<State> => 
     case "verify":
       return (call.outcome === "good") === isGood(state, call.shown, call.now) ? [state] : []
     case "expire": {
-      const ends = isGood(state, call.shown, call.now)
+      const ends = isGood(state, call.shown, call.now) || isForgotten(state, call, rules)
       if ((call.outcome === "ended") !== ends) return []
       return [ends ? expired(state, call.shown, rules) : state]
     }
@@ -110,6 +111,13 @@ const judge = (state: State, { now, shown }: When & { readonly shown: string }, 
 
 const isGood = (state: State, token: AccessToken, now: number): boolean =>
   !state.isRevoked && now < token.expiresAt && !state.denied.includes(token.value)
+
+/** That a token was ended is remembered as long as it would live; whoever ends it again meanwhile may be told so once more. */
+const isForgotten = (
+  state: State,
+  { now, shown, until }: When & { readonly shown: AccessToken },
+  rules: Rules
+): boolean => rules.isStrict && state.denied.includes(shown.value) && now < shown.expiresAt && shown.expiresAt <= until
 
 const expired = (state: State, token: AccessToken, rules: Rules): State =>
   rules.isStrict ? { ...state, denied: [...state.denied, token.value] } : { ...state, isRevoked: true }

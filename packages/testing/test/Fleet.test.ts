@@ -1,0 +1,103 @@
+import { AuthorityServer } from "@effect-tenovos/server"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { FetchHttpClient } from "effect/http"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as fleets from "./fleet/fleet.ts"
+import { type Setup, steps } from "./fleet/messages.ts"
+
+// Real processes, a real store, a real authority whose refresh tokens are good for one time; only the hours are simulated.
+
+const hour = 3_600_000
+
+const Authority = Layer.merge(
+  AuthorityServer.layerNode({ dev: true, port: 0, refreshAnswer: "replaces", rotationGrace: 10_000 }),
+  FetchHttpClient.layer
+)
+
+const none: fleets.Exchanges = { signIns: 0, refreshes: 0, refused: 0 }
+
+type Fleet = Effect.Success<ReturnType<typeof fleets.make>>
+
+/** All call at once, and all that live are answered with the same session. */
+const callAll = Effect.fnUntraced(function*(fleet: Fleet, then?: Effect.Effect<void>) {
+  const called = (yield* fleet.callAll(then)).filter((one) => one !== undefined)
+  assert.deepStrictEqual(called.filter(({ status }) => status !== 200), [])
+  return {
+    called,
+    generations: new Set(called.map(({ generation }) => generation)),
+    longest: Math.max(...called.map(({ milliseconds }) => milliseconds)),
+    exchanges: yield* fleet.exchanges
+  }
+})
+
+const day = Effect.fnUntraced(function*(fleet: Fleet) {
+  const start = yield* callAll(fleet)
+  assert.deepStrictEqual(start.exchanges, { ...none, signIns: 1 })
+  let longest = 0
+  for (let hours = 1; hours <= 24; hours++) {
+    yield* fleet.advance(hour)
+    const renewal = yield* callAll(fleet)
+    assert.deepStrictEqual(renewal.exchanges, { ...none, refreshes: 1 })
+    assert.deepStrictEqual(renewal.generations, new Set([hours + 1]))
+    longest = Math.max(longest, renewal.longest)
+  }
+  console.log(
+    `${fleet.members.length} processes, a day: 1 sign-in, 24 refreshes, 0 refused; no call waited longer than ${
+      Math.round(longest)
+    } ms for a session, the first not longer than ${Math.round(start.longest)} ms`
+  )
+})
+
+const accidents = Effect.fnUntraced(function*(fleet: Fleet) {
+  for (const action of ["die", "pause"] as const) {
+    for (const step of steps) {
+      yield* fleet.advance(hour)
+      yield* fleet.order(step, action)
+      const { called, exchanges, generations, longest } = yield* callAll(
+        fleet,
+        action === "pause" ? fleet.wake : undefined
+      )
+      const dead = yield* fleet.replace
+      assert.strictEqual(dead, action === "die" ? 1 : 0)
+      assert.strictEqual(called.length, fleet.members.length - dead)
+      // Who took over cannot know whether the other's request arrived.
+      assert.isAtMost(exchanges.refreshes, 2)
+      assert.deepStrictEqual({ ...exchanges, refreshes: 0 }, none)
+      console.log(
+        `${step}, ${action}: ${exchanges.refreshes} refreshes, 0 refused, ${generations.size} sessions served, ` +
+          `longest wait ${Math.round(longest)} ms`
+      )
+      // Whatever happened, all come to the same session again.
+      yield* fleet.advance(hour)
+      const after = yield* callAll(fleet)
+      assert.deepStrictEqual(after.exchanges, { ...none, refreshes: 1 })
+      assert.strictEqual(after.generations.size, 1)
+    }
+  }
+})
+
+const temporaryFolder = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "fleet-store-"))),
+  (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
+)
+
+const onFleet = <A, E, E1, R1>(
+  size: number,
+  store: Effect.Effect<Setup["store"], E1, R1>,
+  use: (fleet: Fleet) => Effect.Effect<A, E>
+) =>
+  Effect.flatMap(Effect.flatMap(store, (store) => fleets.make(size, store)), use).pipe(
+    Effect.scoped,
+    Effect.provide(Authority)
+  )
+
+describe("16 processes on one file", { timeout: 300_000 }, () => {
+  const store = Effect.map(temporaryFolder, (folder) => ({ _tag: "file", folder }) as const)
+
+  it.live("renew one session once an hour", () => onFleet(16, store, day))
+
+  it.live("lose nothing when who renews it dies or sleeps", () => onFleet(16, store, accidents))
+})
