@@ -166,6 +166,8 @@ const describe = (cause: unknown): string => {
   if (!Predicate.isError(cause)) return "Redis failed"
   const [reply] = sentence.exec(cause.message) ?? []
   if (reply !== undefined) return `Redis says: ${reply.trim()}`
+  // What made the client of `NodeRedis` give up.
+  if (Predicate.hasProperty(cause, "originalError")) return describe(cause.originalError)
   const code = Predicate.hasProperty(cause, "code") && Predicate.isString(cause.code) ? ` ${cause.code}` : ""
   return `Redis can't be reached: ${cause.constructor.name}${code}`
 }
