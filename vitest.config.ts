@@ -1,5 +1,6 @@
 import { defineConfig } from "vitest/config"
 import { missing } from "./packages/server/test/support/postgres.ts"
+import { missing as missingRedis } from "./packages/testing/test/support/redis.ts"
 
 const packages = ["core", "server", "testing", "cli"].map((name) => ({ name, root: `packages/${name}` }))
 
@@ -30,6 +31,21 @@ const postgres = {
   setupFiles: missing === undefined ? [] : ["test/support/withoutPostgres.ts"]
 }
 
+// The stores of a session that need a server.
+const storeOnPostgres = {
+  name: missing === undefined ? "stores on PostgreSQL" : `stores on PostgreSQL, skipped: ${missing}`,
+  root: "packages/testing",
+  include: ["test/postgres/*.test.ts"],
+  globalSetup: "../server/test/support/postgres.ts",
+  setupFiles: missing === undefined ? [] : ["../server/test/support/withoutPostgres.ts"]
+}
+const storeOnRedis = {
+  name: missingRedis === undefined ? "stores on Redis" : `stores on Redis, skipped: ${missingRedis}`,
+  root: "packages/testing",
+  include: ["test/redis/*.test.ts"],
+  setupFiles: missingRedis === undefined ? [] : ["test/support/withoutRedis.ts"]
+}
+
 // They reach no line that others don't, and take longest.
 const repetitive = process.argv.includes("--coverage")
   ? ["Durability", "Fuzz", "Inspector", "Races", "Rules"].map((suite) => `test/${suite}.test.ts`)
@@ -45,10 +61,12 @@ export default defineConfig({
       ].map((project) => ({
         ...project,
         include: ["test/**/*.test.ts"],
-        exclude: ["test/postgres/**", ...repetitive]
+        exclude: ["test/postgres/**", "test/redis/**", ...repetitive]
       })),
       file,
-      postgres
+      postgres,
+      storeOnPostgres,
+      storeOnRedis
     ].map((test) => ({ extends: true, test })),
     reporters: ["default", "./scripts/closing-line.ts"],
     testTimeout: 30_000,

@@ -1,0 +1,490 @@
+/**
+ * What every session store must do, as checks that a test runner can run one by one.
+ *
+ * A law is checked on a place of its own, which is empty at first and can be opened any number of times: each handle stands
+ * for another process that shares the place. A law that does not hold fails with {@link LawBroken}.
+ *
+ * @since 0.1.0
+ */
+import { type AuthError, Credentials, Session, SessionStore } from "@effect-tenovos/core"
+import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+
+type Store = SessionStore.SessionStore["Service"]
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Place<E = never> {
+  /** Another handle on the same place, until the scope closes. */
+  readonly open: Effect.Effect<Store, E, Scope.Scope>
+  /**
+   * Lets time pass for the store. Defaults to `Effect.sleep`, for tests with a real clock; `TestClock.adjust` is for a store
+   * that waits for nothing but the clock.
+   */
+  readonly elapse?: ((duration: Duration.Duration) => Effect.Effect<void>) | undefined
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface LeasedPlace<E = never> extends Place<E> {
+  /** How long a lease of this place lasts whose holder is gone. A second or two, where time is real. */
+  readonly leaseLife: Duration.Input
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Law<P extends Place<unknown> = Place<unknown>> {
+  /** The title of a test. */
+  readonly name: string
+  readonly check: <E>(place: P & Place<E>) => Effect.Effect<void, LawBroken | AuthError.AuthError | E>
+}
+
+/**
+ * Says which law was broken, and what was seen instead.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class LawBroken extends Schema.TaggedError<LawBroken>("@effect-tenovos/testing/SessionStoreLaws/LawBroken")(
+  "LawBroken",
+  { law: Schema.String, seen: Schema.String }
+) {
+  override get message(): string {
+    return `A session store ${this.law}: ${this.seen}`
+  }
+}
+
+type Expect = (holds: boolean, seen: string) => Effect.Effect<void, LawBroken>
+
+const makeLaw = <P extends Place<unknown>>(
+  name: string,
+  check: <E>(
+    place: P & Place<E>,
+    expect: Expect
+  ) => Effect.Effect<void, LawBroken | AuthError.AuthError | E, Scope.Scope>
+): Law<P> => ({
+  name,
+  check: (place) =>
+    Effect.scoped(
+      check(place, (holds, seen) => holds ? Effect.void : Effect.fail(new LawBroken({ law: name, seen })))
+    )
+})
+
+/** Fails unless the store holds just this. */
+const expectStored = (expect: Expect, store: Store, generation: number, session: Option.Option<Session.Session>) =>
+  Effect.flatMap(store.read, (stored) =>
+    expect(
+      stored.generation === generation && Equal.equals(stored.session, session),
+      `generation ${stored.generation} with ${
+        Option.isNone(stored.session)
+          ? "no session"
+          : Equal.equals(stored.session, session)
+          ? "the session"
+          : "another session"
+      } was read, instead of ${generation} with ${Option.isNone(session) ? "none" : "the one that was committed"}`
+    ))
+
+const minimal = (generation: number, accessToken = `access-${generation}`) =>
+  new Session.Session({
+    endpointUrl: "https://api.example/v1",
+    accessToken: Redacted.make(accessToken),
+    issuedAt: DateTime.makeUnsafe(0),
+    expiresAt: DateTime.makeUnsafe(3_600_000),
+    authenticatedAt: DateTime.makeUnsafe(0),
+    clockOffset: Duration.zero,
+    generation
+  })
+
+/** With characters that a database, a file or a format could stumble over. */
+const full = (generation: number) =>
+  new Session.Session({
+    endpointUrl: "https://api.example/v1?a='b'&c=\"d\"",
+    accessToken: Redacted.make("a".repeat(4096)),
+    idToken: Redacted.make("id.\u0000.\r\n\\n\\u0000"),
+    refreshToken: Redacted.make("\ud800 lone, \ufeff, \u2028, 🗝️"),
+    issuedAt: DateTime.makeUnsafe(1),
+    expiresAt: DateTime.makeUnsafe(4_102_444_800_000),
+    authenticatedAt: DateTime.makeUnsafe(-1),
+    clockOffset: Duration.millis(-7),
+    generation,
+    username: "",
+    clientId: "';--",
+    userPoolId: "%s {0} $1 ${x}",
+    subject: "\t",
+    email: "žluťoučký@kůň.example"
+  })
+
+const ada = Credentials.make({ apiKey: Redacted.make("key"), username: "ada", password: Redacted.make("wrong") })
+
+/**
+ * What holds for every store.
+ *
+ * @category laws
+ * @since 0.1.0
+ */
+export const laws: ReadonlyArray<Law> = [
+  makeLaw("holds nothing at first", (place, expect) =>
+    Effect.gen(function*() {
+      yield* expectStored(expect, yield* place.open, 0, Option.none())
+    })),
+
+  makeLaw("keeps all that a session has, to the character", (place, expect) =>
+    Effect.gen(function*() {
+      const [store, other] = [yield* place.open, yield* place.open]
+      for (const session of [full(1), minimal(2), full(2 ** 40)]) {
+        const { generation } = yield* store.read
+        yield* expect(
+          yield* store.commit(session, generation),
+          `the commit of ${session.generation} after ${generation} was refused`
+        )
+        yield* expectStored(expect, store, session.generation, Option.some(session))
+        yield* expectStored(expect, other, session.generation, Option.some(session))
+      }
+    })),
+
+  makeLaw("refuses a commit that was overtaken, and one that goes back", (place, expect) =>
+    Effect.gen(function*() {
+      const [store, other] = [yield* place.open, yield* place.open]
+      yield* expect(!(yield* store.commit(minimal(2), 1)), "a commit after 1 was taken by an empty store")
+      yield* expect(yield* store.commit(minimal(2), 0), "a commit after 0 was refused by an empty store")
+      yield* expect(!(yield* other.commit(minimal(3), 0)), "a commit after 0 was taken when 2 was stored")
+      yield* expect(!(yield* other.commit(minimal(4), 3)), "a commit after 3 was taken when 2 was stored")
+      yield* expect(!(yield* other.commit(minimal(2), 2)), "a commit of 2 after 2 was taken")
+      yield* expect(!(yield* other.commit(minimal(1), 2)), "a commit of 1 after 2 was taken")
+      yield* expectStored(expect, store, 2, Option.some(minimal(2)))
+    })),
+
+  makeLaw(
+    "forgets the session of the generation that is named, and takes none that comes too late",
+    (place, expect) =>
+      Effect.gen(function*() {
+        const [store, other] = [yield* place.open, yield* place.open]
+        yield* store.commit(minimal(1), 0)
+        yield* store.commit(minimal(3), 1)
+        yield* expect(!(yield* other.clear(1)), "1 was cleared when 3 was stored")
+        yield* expect(!(yield* other.clear(4)), "4 was cleared when 3 was stored")
+        yield* expectStored(expect, store, 3, Option.some(minimal(3)))
+
+        yield* expect(yield* other.clear(3), "3 was not cleared when it was stored")
+        yield* expectStored(expect, store, 4, Option.none())
+        yield* expect(!(yield* store.commit(minimal(5), 3)), "a commit after 3 was taken when 3 had been cleared")
+        yield* expect(yield* store.commit(minimal(5), 4), "a commit after 4 was refused when 3 had been cleared")
+        yield* expectStored(expect, other, 5, Option.some(minimal(5)))
+      })
+  ),
+
+  makeLaw(
+    "can be cleared when it is empty, so that a sign-out wins over the first sign-in",
+    (place, expect) =>
+      Effect.gen(function*() {
+        const [store, other] = [yield* place.open, yield* place.open]
+        yield* expect(yield* store.clear(0), "0 was not cleared")
+        yield* expect(!(yield* other.commit(minimal(1), 0)), "a commit after 0 was taken when 0 had been cleared")
+        yield* expectStored(expect, other, 1, Option.none())
+      })
+  ),
+
+  makeLaw("takes one of many writes that expect the same", (place, expect) =>
+    Effect.gen(function*() {
+      const stores = yield* Effect.replicateEffect(place.open, 8)
+      for (let round = 0; round < 10; round++) {
+        const generation = round * 2
+        const sessions = stores.map((_, i) => minimal(generation + 2, `access-${round}-${i}`))
+        const taken = yield* Effect.forEach(
+          stores,
+          (store, i) =>
+            i === 7 ? store.clear(generation) : store.commit(sessions[i] ?? minimal(generation + 2), generation),
+          { concurrency: "unbounded" }
+        )
+        const winners = taken.flatMap((isTaken, i) => isTaken ? [i] : [])
+        yield* expect(winners.length === 1, `${winners.length} of 8 writes that expected ${generation} were taken`)
+        const [first = yield* place.open] = stores
+        if (winners[0] === 7) {
+          yield* expectStored(expect, first, generation + 1, Option.none())
+          yield* first.commit(minimal(generation + 2), generation + 1)
+        } else {
+          yield* expectStored(expect, first, generation + 2, Option.fromUndefinedOr(sessions[winners[0] ?? 0]))
+        }
+      }
+    })),
+
+  makeLaw("gives its lease to one at a time", (place, expect) =>
+    Effect.gen(function*() {
+      const stores = yield* Effect.replicateEffect(place.open, 8)
+      for (let round = 0; round < 10; round++) {
+        const scope = yield* Scope.fork(yield* Effect.scope)
+        const leases = yield* Effect.forEach(stores, (store) => Scope.provide(store.lease, scope), {
+          concurrency: "unbounded"
+        })
+        const holders = leases.filter(Option.isSome).length
+        yield* expect(holders === 1, `${holders} of 8 had the lease in round ${round}`)
+        yield* expect(Option.isNone(yield* leaseOnce(yield* place.open)), "a handle opened later had the lease too")
+        yield* Scope.close(scope, Exit.void)
+      }
+    })),
+
+  makeLaw(
+    "has its lease back when the holder's scope closes, or the holder is interrupted",
+    (place, expect) =>
+      Effect.gen(function*() {
+        const [store, other] = [yield* place.open, yield* place.open]
+        yield* expect(Option.isSome(yield* leaseOnce(store)), "nobody had the lease, and it was not given")
+        yield* expect(Option.isSome(yield* leaseOnce(other)), "the lease was not given after a scope was closed")
+
+        const given = yield* Deferred.make<Option.Option<SessionStore.Lease>>()
+        const holder = yield* store.lease.pipe(
+          Effect.flatMap((lease) => Deferred.succeed(given, lease)),
+          Effect.andThen(Effect.never),
+          Effect.scoped,
+          Effect.forkScoped
+        )
+        yield* Effect.flatMap(Deferred.await(given), orBroken(expect, "the lease was not given"))
+        yield* expect(Option.isNone(yield* leaseOnce(other)), "another had the lease too")
+        yield* Fiber.interrupt(holder)
+        yield* expect(
+          Option.isSome(yield* leaseOnce(other)),
+          "the lease was not given after its holder was interrupted"
+        )
+      })
+  ),
+
+  makeLaw(
+    "gives each lease a higher fence, also when it was closed meanwhile",
+    (place, expect) =>
+      Effect.gen(function*() {
+        let last = -Infinity
+        for (let i = 0; i < 5; i++) {
+          yield* Effect.scoped(Effect.gen(function*() {
+            for (const store of [yield* place.open, yield* place.open]) {
+              const { fence } = yield* Effect.flatMap(leaseOnce(store), orBroken(expect, "the lease was not given"))
+              yield* expect(fence > last, `fence ${fence} came after ${last}`)
+              last = fence
+              // A record may be the last, or none, when the next is given.
+              if (i === 2) yield* Effect.flatMap(store.read, ({ generation }) => store.clear(generation))
+            }
+          }))
+        }
+      })
+  ),
+
+  makeLaw("refuses what comes under a lease that another has followed", (place, expect) =>
+    Effect.gen(function*() {
+      const [store, other] = [yield* place.open, yield* place.open]
+      const first = yield* Effect.flatMap(leaseOnce(store), orBroken(expect, "the lease was not given"))
+      yield* expect(
+        yield* store.commit(minimal(1), 0, first),
+        "a commit was refused under a lease that was given back, and not to another"
+      )
+      const second = yield* Effect.flatMap(other.lease, orBroken(expect, "the lease was not given"))
+      yield* expect(!(yield* store.commit(minimal(2), 1, first)), "a commit was taken from the overtaken holder")
+      yield* expect(!(yield* other.commit(minimal(2), 1, first)), "a commit was taken by the other handle")
+      yield* Effect.ignore(store.refuse(ada, "refused", first))
+      yield* expect(Option.isNone(yield* other.refusal(ada)), "refused credentials of the overtaken holder were kept")
+      yield* expectStored(expect, store, 1, Option.some(minimal(1)))
+
+      yield* expect(yield* store.commit(minimal(2), 1), "a commit without a lease was refused")
+      yield* expect(yield* other.commit(minimal(3), 2, second), "a commit of the holder was refused")
+    })),
+
+  makeLaw(
+    "wakes who listens when a session is committed, or forgotten, or the lease given back",
+    (place, expect) =>
+      Effect.gen(function*() {
+        const [store, other] = [yield* place.open, yield* place.open]
+        const isAt = (generation: number) => Effect.map(other.read, (stored) => stored.generation === generation)
+        const scope = yield* Scope.fork(yield* Effect.scope)
+        yield* Effect.flatMap(Scope.provide(store.lease, scope), orBroken(expect, "the lease was not given"))
+        const changes = [
+          ["a session was committed", store.commit(minimal(1), 0), isAt(1)],
+          ["another session was committed", store.commit(minimal(2), 1), isAt(2)],
+          ["the session was forgotten", store.clear(2), isAt(3)],
+          ["the lease was given back", Scope.close(scope, Exit.void), Effect.map(leaseOnce(other), Option.isSome)]
+        ] as const
+        for (const [what, change, isVisible] of changes) {
+          yield* Effect.scoped(Effect.gen(function*() {
+            const changed = yield* other.listen
+            const fromThen = yield* other.listen
+            yield* Effect.forkScoped(Effect.andThen(elapseIn(place)(Duration.millis(40)), change))
+            const seen = Effect.gen(function*() {
+              while (!(yield* isVisible)) yield* changed
+            })
+            yield* expect(Option.isSome(yield* within(place, seen)), `who waited was not woken when ${what}`)
+            yield* expect(
+              Option.isSome(yield* within(place, fromThen)),
+              `who listened, and began to wait later, was not woken when ${what}`
+            )
+          }))
+        }
+      })
+  ),
+
+  makeLaw(
+    "knows for an hour which credentials were refused, and forgets the session",
+    (place, expect) =>
+      Effect.gen(function*() {
+        const [store, other] = [yield* place.open, yield* place.open]
+        yield* store.commit(minimal(1), 0)
+        const lease = yield* Effect.flatMap(store.lease, orBroken(expect, "the lease was not given"))
+        yield* store.refuse(ada, "Incorrect username or password.", lease)
+
+        yield* expectStored(expect, other, 2, Option.none())
+        for (const handle of [store, other, yield* place.open]) {
+          yield* expect(
+            Option.contains(yield* handle.refusal(ada), "Incorrect username or password."),
+            "the refused credentials were not known to every handle"
+          )
+        }
+        yield* expect(
+          Option.isNone(yield* other.refusal({ ...ada, password: Redacted.make("right") })),
+          "other credentials counted as refused"
+        )
+        yield* expect(
+          Option.isSome(yield* later(Duration.minutes(59))(other.refusal(ada))),
+          "the refused credentials were not known after 59 minutes"
+        )
+        yield* expect(
+          Option.isNone(yield* later(Duration.minutes(61))(other.refusal(ada))),
+          "the refused credentials were still known after an hour"
+        )
+        yield* expect(yield* store.commit(minimal(3), 2, lease), "a commit after 2 was refused")
+      })
+  ),
+
+  makeLaw("has it all when it was closed and is opened again", (place, expect) =>
+    Effect.gen(function*() {
+      const use = (f: (store: Store) => Effect.Effect<unknown, AuthError.AuthError | LawBroken, Scope.Scope>) =>
+        Effect.scoped(Effect.flatMap(place.open, f))
+
+      yield* use((store) => store.commit(full(7), 0))
+      yield* use((store) => expectStored(expect, store, 7, Option.some(full(7))))
+      yield* use((store) => store.clear(7))
+      yield* use((store) => expectStored(expect, store, 8, Option.none()))
+      yield* use((store) =>
+        Effect.flatMap(store.commit(minimal(8), 7), (taken) => expect(!taken, "8 came after 7 again"))
+      )
+      yield* use((store) => expectStored(expect, store, 8, Option.none()))
+    }))
+]
+
+/**
+ * What holds for a store with leases that outlive their holders, as those of other processes do.
+ *
+ * @category laws
+ * @since 0.1.0
+ */
+export const leaseLaws: ReadonlyArray<Law<LeasedPlace<unknown>>> = [
+  makeLaw("leaves its lease to who is using it, for as long as that is", (place, expect) =>
+    Effect.gen(function*() {
+      const [store, other] = [yield* place.open, yield* place.open]
+      const life = Duration.fromInputUnsafe(place.leaseLife)
+      const lease = yield* Effect.flatMap(store.lease, orBroken(expect, "the lease was not given"))
+      for (let i = 0; i < 12; i++) {
+        yield* elapseIn(place)(Duration.divideUnsafe(life, 4))
+        yield* expect(
+          Option.isNone(yield* leaseOnce(other)),
+          `another had the lease after ${i + 1} quarters of its life`
+        )
+      }
+      yield* expect(yield* store.commit(minimal(1), 0, lease), "the commit of the holder was refused")
+    })),
+
+  makeLaw(
+    "gives the lease of a holder that was not heard of to who waits for it, and only to that one",
+    (place, expect) =>
+      Effect.gen(function*() {
+        const [store, other, third] = [yield* place.open, yield* place.open, yield* place.open]
+        const life = Duration.fromInputUnsafe(place.leaseLife)
+        const scope = yield* Scope.fork(yield* Effect.scope)
+        const lost = yield* Scope.provide(store.lease, scope).pipe(
+          paused,
+          Effect.flatMap(orBroken(expect, "the lease was not given"))
+        )
+        yield* expect(Option.isNone(yield* leaseOnce(other)), "another had the lease at once")
+        const changed = yield* other.listen
+        const waited = yield* within(
+          place,
+          Effect.gen(function*() {
+            for (;;) {
+              const lease = yield* other.lease
+              if (Option.isSome(lease)) return lease.value
+              yield* changed
+            }
+          }),
+          Duration.times(life, 5)
+        )
+        const lease = yield* orBroken(expect, "who waited was not given the lease in five times its life")(waited)
+        yield* expect(lease.fence > lost.fence, `fence ${lease.fence} came after ${lost.fence}`)
+        yield* expect(Option.isNone(yield* leaseOnce(third)), "a third had the lease too")
+
+        yield* expect(!(yield* store.commit(minimal(1), 0, lost)), "a commit was taken from the holder that came back")
+        yield* Scope.close(scope, Exit.void)
+        yield* expect(
+          Option.isNone(yield* leaseOnce(third)),
+          "the holder that came back gave away what was not its own"
+        )
+        yield* expect(yield* other.commit(minimal(1), 0, lease), "the commit of the new holder was refused")
+      })
+  )
+]
+
+/** The lease, given back at once. */
+const leaseOnce = (store: Store) => Effect.scoped(store.lease)
+
+const orBroken = (expect: Expect, seen: string) => <A>(self: Option.Option<A>): Effect.Effect<A, LawBroken> =>
+  Option.match(self, { onNone: () => Effect.andThen(expect(false, seen), Effect.never), onSome: Effect.succeed })
+
+const elapseIn = (place: Place<unknown>) => place.elapse ?? Effect.sleep
+
+/** Lets time pass until the effect is done, but no more than so much. */
+const within = <A, E, R>(
+  place: Place<unknown>,
+  effect: Effect.Effect<A, E, R>,
+  duration: Duration.Duration = Duration.seconds(5)
+): Effect.Effect<Option.Option<A>, E, R> =>
+  Effect.gen(function*() {
+    const fiber = yield* Effect.forkChild(effect, { startImmediately: true })
+    for (let left = Duration.toMillis(duration); left > 0 && fiber.pollUnsafe() === undefined; left -= 25) {
+      yield* elapseIn(place)(Duration.millis(25))
+    }
+    if (fiber.pollUnsafe() !== undefined) return Option.some(yield* Fiber.join(fiber))
+    yield* Fiber.interrupt(fiber)
+    return Option.none()
+  })
+
+/** As a process does it that is stopped after it: nothing in it that waits goes on. */
+const paused = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.flatMap(
+    Clock.Clock,
+    (clock) =>
+      Effect.provideService(effect, Clock.Clock, Object.create(clock, { sleep: { value: () => Effect.never } }))
+  )
+
+/** With a clock that is so much ahead. */
+const later = (duration: Duration.Duration) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.flatMap(Clock.Clock, (clock) => {
+    const now = () => clock.currentTimeMillisUnsafe() + Duration.toMillis(duration)
+    return Effect.provideService(
+      effect,
+      Clock.Clock,
+      Object.create(clock, {
+        currentTimeMillisUnsafe: { value: now },
+        currentTimeMillis: { value: Effect.sync(now) }
+      })
+    )
+  })
