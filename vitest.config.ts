@@ -57,11 +57,13 @@ export default defineConfig({
       ...[
         ...packages,
         // In real time, and so when nothing else runs.
-        { name: "examples", root: "docs/examples", sequence: { groupOrder: 1 } }
+        { name: "examples", root: "docs/examples", sequence: { groupOrder: 1 } },
+        // Many processes of their own.
+        { name: "fleets", root: "packages/testing/test/fleet", sequence: { groupOrder: 2 } }
       ].map((project) => ({
         ...project,
-        include: ["test/**/*.test.ts"],
-        exclude: ["test/postgres/**", "test/redis/**", ...repetitive]
+        include: project.name === "fleets" ? ["*.test.ts"] : ["test/**/*.test.ts"],
+        exclude: ["test/postgres/**", "test/redis/**", "test/fleet/**", ...repetitive]
       })),
       file,
       postgres,

@@ -74,8 +74,9 @@ const after = (state: State, call: Call, rules: Rules): ReadonlyArray<State> => 
     case "verify":
       return (call.outcome === "good") === isGood(state, call.shown, call.now) ? [state] : []
     case "expire": {
-      const ends = isGood(state, call.shown, call.now) || isForgotten(state, call, rules)
-      if ((call.outcome === "ended") !== ends) return []
+      const ends = isGood(state, call.shown, call.now)
+      const isRight = (call.outcome === "ended") === ends || call.outcome === "ended" && isForgotten(state, call, rules)
+      if (!isRight) return []
       return [ends ? expired(state, call.shown, rules) : state]
     }
     case "refresh": {

@@ -1,6 +1,7 @@
 import { AuthorityServer, Seed } from "@effect-tenovos/server"
 import { AuthorityControl } from "@effect-tenovos/testing"
 import { Deferred, Effect, Redacted } from "effect"
+import { build } from "esbuild"
 import { type ChildProcess, fork } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -8,7 +9,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import type { Command, Order, Reply, Setup } from "./messages.ts"
 
-const worker = fileURLToPath(new URL("./worker.ts", import.meta.url))
+const source = fileURLToPath(new URL("./worker.ts", import.meta.url))
 
 export type Called = Extract<Reply, { readonly _tag: "called" }>
 
@@ -36,6 +37,18 @@ export const make = Effect.fnUntraced(function*(size: number, store: Setup["stor
   const folder = yield* Effect.acquireRelease(
     Effect.sync(() => mkdtempSync(join(tmpdir(), "fleet-"))),
     (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
+  )
+  // In one file, which so many processes read sooner.
+  const worker = join(folder, "worker.mjs")
+  yield* Effect.promise(() =>
+    build({
+      entryPoints: [source],
+      outfile: worker,
+      bundle: true,
+      format: "esm",
+      platform: "node",
+      banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url)" }
+    })
   )
   let nextCall = 0
   let nextOrder = 0

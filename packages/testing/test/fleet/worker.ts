@@ -1,8 +1,17 @@
 // One process of a fleet: calls the API when it is told to, with the session that it shares with the others.
-import { Credentials, SessionStore, SessionStoreFile, SessionStoreRedis, TenovosAuth } from "@effect-tenovos/core"
-import { NodeRedis, NodeServices } from "@effect/platform-node"
-import { Clock, Effect, Layer, ManagedRuntime, Option, Redacted } from "effect"
-import { FetchHttpClient, HttpClient } from "effect/http"
+import * as Credentials from "@effect-tenovos/core/Credentials"
+import * as SessionStore from "@effect-tenovos/core/SessionStore"
+import * as SessionStoreRedis from "@effect-tenovos/core/SessionStoreRedis"
+import * as TenovosAuth from "@effect-tenovos/core/TenovosAuth"
+import * as NodeRedis from "@effect/platform-node/NodeRedis"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as HttpClient from "effect/http/HttpClient"
+import * as Layer from "effect/Layer"
+import * as ManagedRuntime from "effect/ManagedRuntime"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import { openSync } from "node:fs"
 import type { Command, Order, Reply, Setup, Step } from "./messages.ts"
 
@@ -43,7 +52,7 @@ const clock = Effect.map(Clock.Clock, (real): Clock.Clock => {
 const leaseLife = "3 seconds"
 const Place = setup.store._tag === "redis"
   ? SessionStoreRedis.layer({ leaseLife }).pipe(Layer.provide(NodeRedis.layer({ url: setup.store.url })))
-  : SessionStoreFile.layer({ folder: setup.store.folder, leaseLife }).pipe(Layer.provide(NodeServices.layer))
+  : Layer.effect(SessionStore.SessionStore, Effect.die(setup.store.folder))
 
 const Store = Layer.effect(
   SessionStore.SessionStore,

@@ -1,28 +1,26 @@
 import { AuthorityServer } from "@effect-tenovos/server"
-import { assert, describe, it } from "@effect/vitest"
+import { assert } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { FetchHttpClient } from "effect/http"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
-import * as fleets from "./fleet/fleet.ts"
-import { type Setup, steps } from "./fleet/messages.ts"
+import type * as Scope from "effect/Scope"
+import * as fleets from "./fleet.ts"
+import { type Setup, steps } from "./messages.ts"
 
 // Real processes, a real store, a real authority whose refresh tokens are good for one time; only the hours are simulated.
 
-const hour = 3_600_000
+export const hour = 3_600_000
 
 const Authority = Layer.merge(
   AuthorityServer.layerNode({ dev: true, port: 0, refreshAnswer: "replaces", rotationGrace: 10_000 }),
   FetchHttpClient.layer
 )
 
-const none: fleets.Exchanges = { signIns: 0, refreshes: 0, refused: 0 }
+export const none: fleets.Exchanges = { signIns: 0, refreshes: 0, refused: 0 }
 
-type Fleet = Effect.Success<ReturnType<typeof fleets.make>>
+export type Fleet = Effect.Success<ReturnType<typeof fleets.make>>
 
 /** All call at once, and all that live are answered with the same session. */
-const callAll = Effect.fnUntraced(function*(fleet: Fleet, then?: Effect.Effect<void>) {
+export const callAll = Effect.fnUntraced(function*(fleet: Fleet, then?: Effect.Effect<void>) {
   const called = (yield* fleet.callAll(then)).filter((one) => one !== undefined)
   assert.deepStrictEqual(called.filter(({ status }) => status !== 200), [])
   return {
@@ -33,7 +31,7 @@ const callAll = Effect.fnUntraced(function*(fleet: Fleet, then?: Effect.Effect<v
   }
 })
 
-const day = Effect.fnUntraced(function*(fleet: Fleet) {
+export const day = Effect.fnUntraced(function*(fleet: Fleet) {
   const start = yield* callAll(fleet)
   assert.deepStrictEqual(start.exchanges, { ...none, signIns: 1 })
   let longest = 0
@@ -51,7 +49,7 @@ const day = Effect.fnUntraced(function*(fleet: Fleet) {
   )
 })
 
-const accidents = Effect.fnUntraced(function*(fleet: Fleet) {
+export const accidents = Effect.fnUntraced(function*(fleet: Fleet) {
   for (const action of ["die", "pause"] as const) {
     for (const step of steps) {
       yield* fleet.advance(hour)
@@ -79,25 +77,12 @@ const accidents = Effect.fnUntraced(function*(fleet: Fleet) {
   }
 })
 
-const temporaryFolder = Effect.acquireRelease(
-  Effect.sync(() => mkdtempSync(join(tmpdir(), "fleet-store-"))),
-  (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
-)
-
-const onFleet = <A, E, E1, R1>(
+export const onFleet = <A, E, E1>(
   size: number,
-  store: Effect.Effect<Setup["store"], E1, R1>,
-  use: (fleet: Fleet) => Effect.Effect<A, E>
+  store: Effect.Effect<Setup["store"], E1, Scope.Scope>,
+  use: (fleet: Fleet) => Effect.Effect<A, E, Scope.Scope>
 ) =>
   Effect.flatMap(Effect.flatMap(store, (store) => fleets.make(size, store)), use).pipe(
     Effect.scoped,
     Effect.provide(Authority)
   )
-
-describe("16 processes on one file", { timeout: 300_000 }, () => {
-  const store = Effect.map(temporaryFolder, (folder) => ({ _tag: "file", folder }) as const)
-
-  it.live("renew one session once an hour", () => onFleet(16, store, day))
-
-  it.live("lose nothing when who renews it dies or sleeps", () => onFleet(16, store, accidents))
-})
