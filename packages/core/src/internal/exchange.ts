@@ -150,6 +150,8 @@ export const make = ({ credentials, endpoint, publish, steady, store: unbounded 
   let newest = 0
   /** The generation of the last session that the store did not take: nobody else has its refresh token. */
   let unshared = 0
+  /** A write of it has failed, and may have been done all the same. */
+  let mayBeShared = false
 
   /** What the store has, unless what is known here is newer. */
   const latestOf = (stored: Stored, known: Stored): Stored =>
@@ -203,7 +205,9 @@ export const make = ({ credentials, endpoint, publish, steady, store: unbounded 
           const latest = latestOf(stored, known)
           const now = yield* DateTime.now
           // Without the lease somebody else may be spending the refresh token. Signing in takes nothing from anybody.
-          const isOurs = lease !== undefined || latest.generation === unshared
+          const isUnshared = latest.generation === unshared &&
+            Option.match(read, { onNone: () => !mayBeShared, onSome: ({ generation }) => generation < unshared })
+          const isOurs = lease !== undefined || isUnshared
           if (!isOurs && error !== undefined && !flight.isAwaited() && held !== undefined && lives(now)(held)) {
             return yield* error
           }
@@ -227,13 +231,15 @@ export const make = ({ credentials, endpoint, publish, steady, store: unbounded 
           // could not be read before, or because of a lease that was lost, as that says nothing.
           if (Option.isNone(read)) outdated = true
           unshared = session.generation
+          mayBeShared = false
           const committed = yield* inReach(commit(session, stored.generation, lease))
           const isStored = Option.contains(committed, true)
           if (isStored || Option.isNone(read) || Option.isNone(committed)) return { ...answer, session, isStored }
 
           // Somebody was faster. A newer session is as good; without one, that was a sign-out, and it wins.
           const winner = Option.getOrElse(yield* inReach(store.read), () => stored)
-          if (winner.generation === stored.generation) return { ...answer, session, isStored }
+          const isGone = winner.generation === 0
+          if (isGone || winner.generation === stored.generation) return { ...answer, session, isStored }
           const newer = Option.filter(winner.session, lives(yield* DateTime.now))
           if (Option.isSome(newer)) {
             newest = Math.max(newest, newer.value.generation)
@@ -246,12 +252,16 @@ export const make = ({ credentials, endpoint, publish, steady, store: unbounded 
     )
 
   const commit = (session: Session, expected: number, lease: Lease | undefined): Effect.Effect<boolean, AuthError> =>
-    Effect.tap(store.commit(session, expected, lease), (committed) =>
-      Effect.sync(() => {
-        if (!committed) return
-        outdated = false
-        unshared = 0
-      }))
+    store.commit(session, expected, lease).pipe(
+      Effect.tapError(() => Effect.sync(() => mayBeShared = true)),
+      Effect.tap((committed) =>
+        Effect.sync(() => {
+          if (!committed) return
+          outdated = false
+          unshared = 0
+        })
+      )
+    )
 
   /** Without the lease: the record is only changed where it is older, and nothing is spent. */
   const save = (session: Session, isHeld: () => boolean) =>

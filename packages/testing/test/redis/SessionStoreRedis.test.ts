@@ -202,6 +202,7 @@ describe("a network that is cut for some seconds", () => {
       })
       yield* eventually(Effect.filterOrFail(awaken, (after) => after < 250))
       yield* path.cut
+      yield* path.mend
 
       assert.isBelow(yield* awaken, 1500)
       // The subscription has come back.

@@ -10,28 +10,32 @@ export interface Wire {
   readonly stall: Effect.Effect<void>
   /** From now on the server hears, and is not heard. */
   readonly mute: Effect.Effect<void>
-  /** All that was held up passes, and all that comes. */
+  /** All that was held up passes, and all that comes; also on new connections. */
   readonly mend: Effect.Effect<void>
-  /** Ends every connection there is. What was held up is lost. */
+  /** Ends every connection there is, and each new one. What was held up is lost. */
   readonly cut: Effect.Effect<void>
 }
 
 export const to = Effect.fnUntraced(function*(port: number): Effect.fn.Return<Wire, never, Scope.Scope> {
   const pairs = new Set<readonly [client: Socket, server: Socket]>()
-  let passes = { up: true, down: true }
+  let passes = { up: true, down: true, cut: false }
 
   const apply = ([client, server]: readonly [Socket, Socket]) => {
+    if (passes.cut) {
+      client.destroy()
+      server.destroy()
+    }
     if (passes.up) client.resume()
     else client.pause()
     if (passes.down) server.resume()
     else server.pause()
   }
-  const set = (next: typeof passes) =>
+  const set = (up: boolean, down: boolean, cut = false) =>
     Effect.sync(() => {
-      passes = next
+      passes = { up, down, cut }
       pairs.forEach(apply)
     })
-  const cut = Effect.sync(() => pairs.forEach((pair) => pair.forEach((socket) => socket.destroy())))
+  const cut = set(false, false, true)
 
   const listener = yield* Effect.acquireRelease(
     Effect.promise(async () => {
@@ -59,9 +63,9 @@ export const to = Effect.fnUntraced(function*(port: number): Effect.fn.Return<Wi
 
   return {
     port: address.port,
-    stall: set({ up: false, down: false }),
-    mute: set({ up: true, down: false }),
-    mend: set({ up: true, down: true }),
+    stall: set(false, false),
+    mute: set(true, false),
+    mend: set(true, true),
     cut
   }
 })
