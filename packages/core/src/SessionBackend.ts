@@ -10,6 +10,7 @@ import * as Clock from "effect/Clock"
 import * as Digest from "effect/crypto/Digest"
 import * as Kdf from "effect/crypto/Kdf"
 import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Base64Url from "effect/encoding/Base64Url"
@@ -19,6 +20,7 @@ import type * as Scope from "effect/Scope"
 import { AuthError, StoreFailure } from "./AuthError.ts"
 import type { Credentials } from "./Credentials.ts"
 import * as record from "./internal/record.ts"
+import { remaining, Session } from "./Session.ts"
 import * as SessionEncryption from "./SessionEncryption.ts"
 import { type Lease, refusalLife, SessionStore, type Stored } from "./SessionStore.ts"
 
@@ -30,6 +32,11 @@ export interface Row {
   /** Zero where nothing was ever written; then `text` is empty. */
   readonly generation: number
   readonly text: string
+  /**
+   * Milliseconds since it was written, by one clock of the place. With it, those who read a session know what is left of
+   * its life whatever their own clocks say. Absent where the place has no clock but that of who reads.
+   */
+  readonly age?: number
 }
 
 /**
@@ -48,7 +55,7 @@ export interface Backend {
    * a fence is given, no higher one was given out. Tells whether it was done.
    */
   readonly write: (
-    row: Row,
+    row: Omit<Row, "age">,
     condition: { readonly expected: number; readonly fence: number | undefined }
   ) => Effect.Effect<boolean, unknown>
   /** Keeps a copy of a row that can't be read, the same for the same row. Says where, for people. */
@@ -96,7 +103,19 @@ export const make = Effect.fnUntraced(function*(
     const { generation } = row
     if (row.text === "") return [{ generation, session: Option.none() }, undefined]
     return yield* records.decode(row.text, { place: backend.place, generation }).pipe(
-      Effect.map(({ refused, session }) => [{ generation, session: Option.fromNullOr(session) }, refused] as const),
+      Effect.zipWith(DateTime.now, ({ life, refused, session }, now) => {
+        const left = row.age === undefined || life === undefined ? undefined : life - row.age
+        return [
+          {
+            generation,
+            session: Option.map(
+              Option.fromNullOr(session),
+              (session) => left === undefined ? session : setClock(session, now, left)
+            )
+          },
+          refused
+        ] as const
+      }),
       Effect.catchIf(
         ({ isForeign }) => !isForeign,
         ({ message }) =>
@@ -144,7 +163,10 @@ export const make = Effect.fnUntraced(function*(
     commit: (session, expected, lease) =>
       session.generation <= expected
         ? Effect.succeed(false)
-        : failing("commit")(write({ session }, session.generation, { expected, fence: lease?.fence })),
+        : Effect.flatMap(DateTime.now, (now) => {
+          const life = Math.round(Duration.toMillis(remaining(session, now)))
+          return write({ session, life }, session.generation, { expected, fence: lease?.fence })
+        }).pipe(failing("commit")),
     clear: (expected) => failing("clear")(write({ session: null }, expected + 1, { expected, fence: undefined })),
     lease,
     listen: failing("lease")(backend.listen),
@@ -170,6 +192,13 @@ export const make = Effect.fnUntraced(function*(
       }).pipe(failing("commit"))
   })
 })
+
+/** The session for a local clock by which so many milliseconds are left of its life. */
+const setClock = (session: Session, now: DateTime.Utc, left: number): Session =>
+  new Session({
+    ...session,
+    clockOffset: Duration.millis(DateTime.toEpochMillis(session.expiresAt) - DateTime.toEpochMillis(now) - left)
+  })
 
 const failure = (operation: StoreFailure["operation"], cause: unknown): AuthError =>
   new AuthError({ reason: new StoreFailure({ operation }), cause })

@@ -71,10 +71,8 @@ export const make = Effect.fnUntraced(function*(
   return yield* SessionBackend.make({
     place: key,
     read: Effect.gen(function*() {
-      const [generation, text] = yield* secretly(
-        redis.send<ReadonlyArray<string | null>>("HMGET", key, "generation", "text")
-      )
-      return { generation: yield* toInteger(generation ?? "0"), text: text ?? "" }
+      const [generation, text, age] = yield* secretly(redis.eval(read)(key))
+      return { generation: yield* toInteger(generation), text, age: yield* toInteger(age) }
     }),
     write: ({ generation, text }, { expected, fence }) =>
       Effect.map(secretly(redis.eval(write)(key, expected, fence, generation, text)), (done) => done === 1),
@@ -99,6 +97,15 @@ const patience = Duration.seconds(1)
 
 // Numbers are compared as the texts they came as: Lua would round those of more than 14 digits when it prints them.
 
+const read = Redis.script((key: string) => [key], {
+  numberOfKeys: 1,
+  lua: `
+local row = redis.call('HMGET', KEYS[1], 'generation', 'text', 'written')
+local time = redis.call('TIME')
+local now = time[1] * 1000 + time[2] / 1000
+return { row[1] or '0', row[2] or '', string.format('%.0f', math.max(0, now - (tonumber(row[3]) or now))) }`
+}).withReturnType<readonly [generation: string, text: string, age: string]>()
+
 const write = Redis.script(
   (key: string, expected: number, fence: number | undefined, generation: number, text: string) => [
     key,
@@ -112,7 +119,8 @@ const write = Redis.script(
     lua: `
 if (redis.call('HGET', KEYS[1], 'generation') or '0') ~= ARGV[1] then return 0 end
 if ARGV[2] ~= '' and redis.call('HGET', KEYS[1], 'fence') ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[1], 'generation', ARGV[3], 'text', ARGV[4])
+local time = redis.call('TIME')
+redis.call('HSET', KEYS[1], 'generation', ARGV[3], 'text', ARGV[4], 'written', string.format('%.0f', time[1] * 1000 + time[2] / 1000))
 redis.pcall('PUBLISH', KEYS[1], 'written')
 return 1`
   }

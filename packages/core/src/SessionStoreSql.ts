@@ -75,6 +75,7 @@ export const make = Effect.fnUntraced(function*(
         name text NOT NULL PRIMARY KEY,
         generation bigint NOT NULL,
         text text NOT NULL,
+        written_at bigint NOT NULL,
         fence bigint NOT NULL,
         leased_until bigint NOT NULL
       )`.pipe(Effect.retry({ times: 3 })))
@@ -97,22 +98,28 @@ export const make = Effect.fnUntraced(function*(
   return yield* SessionBackend.make({
     place: name,
     read: Effect.gen(function*() {
-      const [row] = yield* run(sql`SELECT generation, text FROM ${table} WHERE name = ${name}`)
+      const [row] = yield* run(sql`
+        SELECT generation, text, ${now} - written_at AS age FROM ${table} WHERE name = ${name}`)
       return row === undefined
         ? { generation: 0, text: "" }
-        : { generation: yield* toInteger(row["generation"]), text: String(row["text"]) }
+        : {
+          generation: yield* toInteger(row["generation"]),
+          text: String(row["text"]),
+          age: Math.max(0, Math.round((yield* toInteger(row["age"])) / 1000))
+        }
     }),
     write: ({ generation, text }, { expected, fence }) =>
       changes(
         expected === 0 && fence === undefined
           ? sql`
-            INSERT INTO ${table} AS stored (name, generation, text, fence, leased_until)
-            VALUES (${name}, ${integer(generation)}, ${text}, 0, 0)
-            ON CONFLICT (name) DO UPDATE SET generation = excluded.generation, text = excluded.text
+            INSERT INTO ${table} AS stored (name, generation, text, written_at, fence, leased_until)
+            VALUES (${name}, ${integer(generation)}, ${text}, ${now}, 0, 0)
+            ON CONFLICT (name) DO UPDATE
+            SET generation = excluded.generation, text = excluded.text, written_at = excluded.written_at
             WHERE stored.generation = 0
             RETURNING generation`
           : sql`
-            UPDATE ${table} SET generation = ${integer(generation)}, text = ${text}
+            UPDATE ${table} SET generation = ${integer(generation)}, text = ${text}, written_at = ${now}
             WHERE name = ${name} AND generation = ${integer(expected)}
               ${fence === undefined ? sql.literal("") : sql`AND fence = ${integer(fence)}`}
             RETURNING generation`
@@ -120,8 +127,8 @@ export const make = Effect.fnUntraced(function*(
     setAside: ({ generation, text }) => {
       const copy = `${name} (unreadable, ${generation})`
       return run(sql`
-        INSERT INTO ${table} (name, generation, text, fence, leased_until)
-        VALUES (${copy}, ${integer(generation)}, ${text}, 0, 0)
+        INSERT INTO ${table} (name, generation, text, written_at, fence, leased_until)
+        VALUES (${copy}, ${integer(generation)}, ${text}, ${now}, 0, 0)
         ON CONFLICT (name) DO UPDATE SET text = excluded.text
         RETURNING name`).pipe(Effect.as(`the row ${copy}`))
     },
@@ -129,8 +136,8 @@ export const make = Effect.fnUntraced(function*(
     acquire: (life) =>
       Effect.gen(function*() {
         const [row] = yield* run(sql`
-          INSERT INTO ${table} AS stored (name, generation, text, fence, leased_until)
-          VALUES (${name}, 0, '', ${now}, ${after(life)})
+          INSERT INTO ${table} AS stored (name, generation, text, written_at, fence, leased_until)
+          VALUES (${name}, 0, '', ${now}, ${now}, ${after(life)})
           ON CONFLICT (name) DO UPDATE SET fence = ${greatest}(stored.fence + 1, ${now}), leased_until = ${after(life)}
           WHERE stored.leased_until <= ${now}
           RETURNING fence`)

@@ -144,6 +144,27 @@ describe("records", () => {
     }))
 })
 
+describe("a place with a clock", () => {
+  it.effect("tells those whose clocks are wrong what is left of a session", () =>
+    Effect.gen(function*() {
+      const { backend, place } = makePlace()
+      // An hour is left for who writes, and a minute passes.
+      const store = yield* SessionBackend.make({
+        ...backend,
+        read: Effect.map(backend.read, (row) => ({ ...row, age: 60_000 }))
+      })
+      yield* store.commit(new Session.Session({ ...session(1), clockOffset: Duration.zero }), 0)
+      assert.include(place.row.text, "3600000")
+
+      for (const ahead of ["5 minutes", "1 hour", "3 days"] as const) {
+        yield* TestClock.adjust(ahead)
+        const read = Option.getOrThrow((yield* store.read).session)
+        const left = Session.remaining(read, yield* DateTime.now)
+        assert.strictEqual(Duration.toMillis(left), 3_540_000)
+      }
+    }))
+})
+
 describe("lease", () => {
   it.effect("is kept while it is used, and ends some time after its holder", () =>
     Effect.gen(function*() {

@@ -23,6 +23,8 @@ const Refused = Schema.Struct({
 
 export const Content = Schema.Struct({
   session: Schema.NullOr(Session),
+  /** Milliseconds that were left of the access token's life when this was written. */
+  life: Schema.optionalKey(Schema.Int),
   refused: Schema.optionalKey(Refused)
 })
 export type Content = typeof Content.Type

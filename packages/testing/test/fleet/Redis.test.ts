@@ -9,8 +9,9 @@ describe.skipIf(missing !== undefined && process.env["CI"] === undefined)(
   `64 processes on one Redis${missing === undefined ? "" : `, skipped: ${missing}`}`,
   { timeout: 300_000 },
   () => {
-    it.live("renew one session once an hour", () => onFleet(64, store, day))
+    it.live("renew one session once an hour", () => onFleet(Number(process.env["FLEET"] ?? 64), store, day))
 
-    it.live("lose nothing when who renews it dies or sleeps", () => onFleet(64, store, accidents))
+    it.live("lose nothing when who renews it dies or sleeps", () =>
+      onFleet(Number(process.env["FLEET"] ?? 64), store, accidents))
   }
 )

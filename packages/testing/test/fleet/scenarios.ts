@@ -50,6 +50,7 @@ export const day = Effect.fnUntraced(function*(fleet: Fleet) {
 })
 
 export const accidents = Effect.fnUntraced(function*(fleet: Fleet) {
+  yield* callAll(fleet)
   for (const action of ["die", "pause"] as const) {
     for (const step of steps) {
       yield* fleet.advance(hour)
@@ -68,7 +69,9 @@ export const accidents = Effect.fnUntraced(function*(fleet: Fleet) {
         `${step}, ${action}: ${exchanges.refreshes} refreshes, 0 refused, ${generations.size} sessions served, ` +
           `longest wait ${Math.round(longest)} ms`
       )
-      // Whatever happened, all come to the same session again.
+      // Whatever happened, all come to the same session again, also those that are new.
+      const settled = yield* callAll(fleet)
+      assert.deepStrictEqual(settled.exchanges, none)
       yield* fleet.advance(hour)
       const after = yield* callAll(fleet)
       assert.deepStrictEqual(after.exchanges, { ...none, refreshes: 1 })
