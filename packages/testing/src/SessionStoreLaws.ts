@@ -86,15 +86,22 @@ const makeLaw = <P extends Place<unknown>>(
     )
 })
 
+/** But for the clock offset: a place with a clock of its own sets it for who reads. */
+const isSame = (one: Option.Option<Session.Session>, other: Option.Option<Session.Session>): boolean =>
+  Equal.equals(Option.map(one, withoutOffset), Option.map(other, withoutOffset))
+
+const withoutOffset = (session: Session.Session): Session.Session =>
+  new Session.Session({ ...session, clockOffset: Duration.zero })
+
 /** Fails unless the store holds just this. */
 const expectStored = (expect: Expect, store: Store, generation: number, session: Option.Option<Session.Session>) =>
   Effect.flatMap(store.read, (stored) =>
     expect(
-      stored.generation === generation && Equal.equals(stored.session, session),
+      stored.generation === generation && isSame(stored.session, session),
       `generation ${stored.generation} with ${
         Option.isNone(stored.session)
           ? "no session"
-          : Equal.equals(stored.session, session)
+          : isSame(stored.session, session)
           ? "the session"
           : "another session"
       } was read, instead of ${generation} with ${Option.isNone(session) ? "none" : "the one that was committed"}`

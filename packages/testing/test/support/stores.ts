@@ -4,6 +4,7 @@ import * as Cause from "effect/Cause"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -69,3 +70,10 @@ export const race = Effect.fnUntraced(
     return { given, most }
   }
 )
+
+/** But for the clock offset, which is set for who reads. */
+export const isStored = (stored: SessionStore.Stored, session: Session.Session): boolean =>
+  Option.exists(
+    stored.session,
+    (read) => Equal.equals(new Session.Session({ ...read, clockOffset: session.clockOffset }), session)
+  )
