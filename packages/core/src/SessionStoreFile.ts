@@ -97,13 +97,15 @@ const makeFiles = Effect.fnUntraced(function*(folder: string, name: string) {
   /** One that was there and is gone is not made again: the numbers of leases would start anew. */
   const openFolder = Effect.gen(function*() {
     const info = yield* fs.lstat(folder).pipe(
-      Effect.catchIf(isReason("NotFound"), (error) =>
-        isOpened
-          ? Effect.fail(new PlaceFailure({ message: `The folder ${folder} is gone`, cause: error }))
-          : Effect.andThen(
-            fs.makeDirectory(folder, { recursive: true, mode: 0o700 }),
-            Effect.andThen(syncFolder(path.dirname(folder)), fs.lstat(folder))
-          ))
+      Effect.catchIf(
+        isReason("NotFound"),
+        Effect.fnUntraced(function*(cause) {
+          if (isOpened) return yield* new PlaceFailure({ message: `The folder ${folder} is gone`, cause })
+          yield* fs.makeDirectory(folder, { recursive: true, mode: 0o700 })
+          yield* syncFolder(path.dirname(folder))
+          return yield* fs.lstat(folder)
+        })
+      )
     )
     if (info.type === "SymbolicLink") {
       return yield* new PlaceFailure({ message: `${folder} is a symbolic link: name the folder that it leads to` })

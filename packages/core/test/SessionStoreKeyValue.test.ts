@@ -43,9 +43,14 @@ for (const [name, make] of Object.entries(places)) {
       it.live(law.name, () => Effect.flatMap(make, (values) => law.check({ open: open(values) })))
     }
     for (const law of SessionStoreLaws.leaseLaws) {
-      it.live(law.name, () =>
-        Effect.flatMap(make, (values) =>
-          law.check({ open: open(values, { leaseLife: "1 second" }), leaseLife: "1 second" })))
+      it.live(
+        law.name,
+        () =>
+          Effect.flatMap(
+            make,
+            (values) => law.check({ open: open(values, { leaseLife: "1 second" }), leaseLife: "1 second" })
+          )
+      )
     }
   })
 }
@@ -102,7 +107,10 @@ describe("a key", () => {
         set: (_, value) => failing("set", String(value))
       })
       const unwritable = yield* open({ ...values, set: (_, value) => failing("set", String(value)) })
-      const errors = yield* Effect.forEach([store.read, unwritable.commit(session(1), 0)], Effect.flip)
+      const errors = [
+        yield* Effect.flip(store.read),
+        yield* Effect.flip(unwritable.commit(session(1), 0))
+      ]
 
       for (const error of errors) {
         assert.strictEqual(error.reason._tag, "StoreFailure")
