@@ -1,12 +1,16 @@
 import { AuthorityServer } from "@effect-tenovos/server"
 import { assert } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Schedule } from "effect"
 import { FetchHttpClient } from "effect/http"
 import type * as Scope from "effect/Scope"
+import type { Wire } from "../support/wire.ts"
 import * as fleets from "./fleet.ts"
 import { type Setup, steps } from "./messages.ts"
 
 // Real processes, a real store, a real authority whose refresh tokens are good for one time; only the hours are simulated.
+
+/** How many processes. To start one costs more than all that it does. */
+export const sizes = process.env["TENOVOS_LONG_RUN"] === undefined ? { redis: 12, file: 6 } : { redis: 64, file: 16 }
 
 export const hour = 3_600_000
 
@@ -78,6 +82,27 @@ export const accidents = Effect.fnUntraced(function*(fleet: Fleet) {
       assert.strictEqual(after.generations.size, 1)
     }
   }
+})
+
+/** The store is out of reach for five seconds, in the very minutes in which the session should be renewed. */
+export const cut = Effect.fnUntraced(function*(fleet: Fleet, wire: Wire) {
+  yield* callAll(fleet)
+  yield* fleet.advance(57 * 60_000)
+  yield* wire.cut
+  for (let seconds = 0; seconds < 5; seconds++) {
+    const during = yield* callAll(fleet)
+    assert.deepStrictEqual(during.exchanges, none)
+    yield* Effect.sleep("1 second")
+  }
+  yield* wire.mend
+  const after = yield* Effect.repeat(callAll(fleet), {
+    schedule: Schedule.spaced("500 millis"),
+    until: ({ generations }) => generations.size === 1 && !generations.has(1)
+  })
+  assert.deepStrictEqual(after.generations, new Set([2]))
+  assert.strictEqual((yield* fleet.total).refreshes, 1)
+  assert.strictEqual((yield* fleet.total).signIns, 1)
+  console.log(`${fleet.members.length} processes, five seconds without the store: 0 calls failed, 1 refresh afterwards`)
 })
 
 export const onFleet = <A, E, E1>(

@@ -1,14 +1,18 @@
 // One process of a fleet: calls the API when it is told to, with the session that it shares with the others.
 import * as Credentials from "@effect-tenovos/core/Credentials"
 import * as SessionStore from "@effect-tenovos/core/SessionStore"
+import * as SessionStoreFile from "@effect-tenovos/core/SessionStoreFile"
 import * as SessionStoreRedis from "@effect-tenovos/core/SessionStoreRedis"
 import * as TenovosAuth from "@effect-tenovos/core/TenovosAuth"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
 import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -52,7 +56,10 @@ const clock = Effect.map(Clock.Clock, (real): Clock.Clock => {
 const leaseLife = "3 seconds"
 const Place = setup.store._tag === "redis"
   ? SessionStoreRedis.layer({ leaseLife }).pipe(Layer.provide(NodeRedis.layer({ url: setup.store.url })))
-  : Layer.effect(SessionStore.SessionStore, Effect.die(setup.store.folder))
+  : SessionStoreFile.layer({ folder: setup.store.folder, leaseLife }).pipe(
+    Layer.provide([NodeFileSystem.layer, NodePath.layer]),
+    Layer.provide(Logger.layer([]))
+  )
 
 const Store = Layer.effect(
   SessionStore.SessionStore,
