@@ -39,7 +39,7 @@ const properties: Record<string, Property> = {
   },
   NOTHING_LOST: {
     number: 4,
-    holds: ["PROCESSES=2 HOURS=2 CRASHES=1 OUTAGES=1", "PROCESSES=2 PAUSES=1 OUTAGES=1"],
+    holds: ["PROCESSES=2 CRASHES=1 OUTAGES=1", "PROCESSES=2 PAUSES=1 OUTAGES=1"],
     breaks: [["NO_FENCE", "OUTAGES=1"], ["FORGET_GAP", "OUTAGES=1"]]
   },
   SIGN_OUT_WINS: {
@@ -72,15 +72,16 @@ const run = (command: string, ...args: ReadonlyArray<string>) => {
   return { found: error === undefined, ok: status === 0, text: `${stdout}${stderr}` }
 }
 
-/** Searches all states within the bounds, and tells what was found. A search that ends soon is not worth optimising. */
-const search = (check: string, defines: string, optimise: "-O0" | "-O1") => {
+/** Searches all states within the bounds, and tells what was found. */
+const search = (check: string, defines: string) => {
   const endless = check === "COMES_TO_REST"
   const options = [`CHECK=${check}`, ...defines.split(" ").filter((define) => define !== "")].map((define) =>
     `-D${define}`
   )
   const began = performance.now()
   const generated = run("spin", "-a", ...options, "fleet.pml")
-  const compiled = run(cc, optimise, "-w", "-DMEMLIM=2000", endless ? "-DNP" : "-DSAFETY", "-o", "pan", "pan.c")
+  // Not optimised: most searches take less time than that would.
+  const compiled = run(cc, "-w", "-DMEMLIM=2000", endless ? "-DNP" : "-DSAFETY", "-o", "pan", "pan.c")
   if (!generated.ok || !compiled.ok) throw new Error(generated.text + compiled.text)
   const { text } = run(join(folder, "pan"), "-E", "-m10000", ...(endless ? ["-l"] : []))
   const seconds = (performance.now() - began) / 1000
@@ -117,11 +118,11 @@ try {
     copyFileSync("docs/model/fleet.pml", join(folder, "fleet.pml"))
     for (const [check, { breaks, holds }] of Object.entries(properties)) {
       for (const bounds of holds) {
-        const { figures, text, whole } = search(check, bounds, "-O1")
+        const { figures, text, whole } = search(check, bounds)
         report(whole, `${check} holds: ${bounds}: ${figures}`, text)
       }
       for (const [rule, bounds] of breaks) {
-        const { broken, figures, text } = search(check, `${rule} ${bounds}`, "-O0")
+        const { broken, figures, text } = search(check, `${rule} ${bounds}`)
         report(broken, `${check} breaks by ${rule}: ${bounds || "nothing else"}: ${figures}`, text)
       }
     }
