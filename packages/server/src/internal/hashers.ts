@@ -1,8 +1,8 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
-import { createRequire } from "node:module"
 import { Worker } from "node:worker_threads"
+import * as ownPackage from "./ownPackage.ts"
 
 // Threads that do nothing but argon2. libuv's four are left to the signatures, and a hash, which takes tens of
 // milliseconds of a core, gives way to whatever else the process has to do.
@@ -28,7 +28,12 @@ export const make = Effect.fnUntraced(function*(size: number): Effect.fn.Return<
   )
 
   const start = (): Thread => {
-    const worker = new Worker(program, { eval: true, workerData: argon2, execArgv: [], env: {} })
+    const worker = new Worker(program, {
+      eval: true,
+      workerData: ownPackage.resolve("@node-rs/argon2"),
+      execArgv: [],
+      env: {}
+    })
     const thread: Thread = { worker, settle: () => {} }
     worker.on("message", (outcome: Outcome) => {
       worker.unref()
@@ -75,8 +80,6 @@ type Job =
   | { readonly password: string; readonly hash: string }
 
 type Outcome = { readonly ok: true; readonly value: string | boolean } | { readonly ok: false }
-
-const argon2 = createRequire(import.meta.url).resolve("@node-rs/argon2")
 
 // As text: a script starts in a third of the time that a module takes. What argon2 says of an error may hold the hash,
 // so it isn't passed on. On Linux a priority is a thread's own; elsewhere it would be the process's, and stays.
