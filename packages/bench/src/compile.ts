@@ -6,6 +6,14 @@ import { fileURLToPath } from "node:url"
 export const compile = (folder: string): Effect.Effect<void> =>
   Effect.sync(() => {
     const tsc = fileURLToPath(import.meta.resolve("typescript/package.json")).replace("package.json", "bin/tsc")
-    const { status, stderr, stdout } = spawnSync(process.execPath, [tsc, "-b", folder], { encoding: "utf8" })
-    if (status !== 0) throw new Error(stdout + stderr)
+    run(tsc, "-b", folder)
   })
+
+/** Makes the command as it is published. */
+export const bundle: Effect.Effect<void> = Effect.sync(() => run("scripts/bundle.ts"))
+
+const run = (...args: ReadonlyArray<string>): void => {
+  const cwd = fileURLToPath(new URL("../../..", import.meta.url))
+  const { status, stderr, stdout } = spawnSync(process.execPath, args, { cwd, encoding: "utf8" })
+  if (status !== 0) throw new Error(stdout + stderr)
+}

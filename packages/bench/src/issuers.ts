@@ -7,7 +7,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { fileURLToPath } from "node:url"
-import { compile } from "./compile.ts"
+import { bundle, compile } from "./compile.ts"
 import { type Call, load, send } from "./load.ts"
 import * as serverProcess from "./serverProcess.ts"
 
@@ -39,14 +39,13 @@ export interface Pair {
   readonly floor: Started
 }
 
-const program = fileURLToPath(new URL("../../cli/dist/bin.js", import.meta.url))
+const program = fileURLToPath(new URL("../../cli/bundle/bin.js", import.meta.url))
 
 /** Starts the authority on a database: a file, or a URL. */
 export const authority = (database: string, args: ReadonlyArray<string> = []): Started =>
   serverProcess.make({
     program,
-    args: ["serve", "--port", "0", "--database", database, ...args],
-    imports: [serverProcess.beside("compiled")]
+    args: ["serve", "--port", "0", "--database", database, ...args]
   })
 
 /** Arguments that let a new database know both users. */
@@ -57,9 +56,10 @@ export const seeded = (path: string): ReadonlyArray<string> => {
   return ["--seed", file]
 }
 
-/** Compiles both, and makes their databases. */
+/** Compiles both, bundles the command as it is published, and makes their databases. */
 export const pair = Effect.fnUntraced(function*(path: string): Effect.fn.Return<Pair> {
   for (const folder of ["../../cli", ".."]) yield* compile(fileURLToPath(new URL(folder, import.meta.url)))
+  yield* bundle
 
   const authorityDatabase = join(path, "authority.sqlite")
   yield* Effect.scoped(authority(authorityDatabase, seeded(path)))

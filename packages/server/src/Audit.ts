@@ -215,7 +215,7 @@ export const make = Effect.fnUntraced(
       )
     })
 
-    const record: Audit["Service"]["record"] = Effect.fn("Audit.record")(function*(decision) {
+    const record: Audit["Service"]["record"] = Effect.fnUntraced(function*(decision) {
       const row = yield* toRow(decision)
       yield* insert(row)
       yield* sweepNowAndThen

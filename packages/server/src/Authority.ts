@@ -13,7 +13,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { randomUUID } from "node:crypto"
 import { Audit } from "./Audit.ts"
@@ -234,20 +233,22 @@ export const make = Effect.fnUntraced(
         const [authorization, accessToken] = yield* Effect.promise(() =>
           Promise.all([jose.sign(idKey, claims.id), jose.sign(accessKey, claims.access)])
         )
-        return yield* answer({
+        return {
           clientId,
           userPoolId,
           username: user.username,
-          password: "",
+          password: Redacted.make(""),
           session: {
-            authorization,
-            ...(refreshToken === undefined ? {} : { refreshToken }),
-            accessToken,
+            authorization: Redacted.make(authorization),
+            ...(refreshToken === undefined ? {} : { refreshToken: Redacted.make(refreshToken) }),
+            accessToken: Redacted.make(accessToken),
             expireEpoch: (iat + accessTokenLife) * 1000
           }
-        })
+        }
       }
     )
+
+    let signedIn = 0
 
     const authorize: Authority["Service"]["authorize"] = Effect.fn("Authority.authorize")(
       function*({ address = "", password, tenant, username }) {
@@ -272,17 +273,19 @@ export const make = Effect.fnUntraced(
           auth_time: authTime,
           expires_at: expiresAt
         }
-        // More go than come, and both at once, so that they share a commit.
-        yield* Effect.all(
-          [
-            accept(
-              db.insertSession(row),
-              () => Option.some({ event: "sign-in", tenant, session: session.id, ...decisions.namesOf(user) })
-            ),
-            db.deleteEndedSessions((yield* commonMillis) - keptAfterEnd)
-          ],
-          { concurrency: "unbounded", discard: true }
+        const insertion = accept(
+          db.insertSession(row),
+          () => Option.some({ event: "sign-in", tenant, session: session.id, ...decisions.namesOf(user) })
         )
+        if (++signedIn % pruneEvery !== 0) yield* insertion
+        // Now and then some that have ended go, more than have come since: both at once, so that they share a commit.
+        else {
+          const before = (yield* commonMillis) - keptAfterEnd
+          yield* Effect.all([insertion, db.deleteEndedSessions({ before, limit: 4 * pruneEvery })], {
+            concurrency: "unbounded",
+            discard: true
+          })
+        }
         return yield* issue(session, user, now, refreshToken)
       }
     )
@@ -379,8 +382,7 @@ export const make = Effect.fnUntraced(
   }
 )
 
-const answer = (encoded: typeof TenovosApi.Authentication.Encoded) =>
-  Effect.orDie(Schema.decodeEffect(TenovosApi.Authentication)(encoded))
+const pruneEvery = 16
 
 /**
  * @category layers

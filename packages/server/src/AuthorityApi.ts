@@ -9,7 +9,6 @@ import * as TenovosApi from "@effect-tenovos/core/TenovosApi"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
-import * as HttpApiSwagger from "effect/http-api/HttpApiSwagger"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServer from "effect/http/HttpServer"
@@ -27,6 +26,7 @@ import { Audit } from "./Audit.ts"
 import { Authority } from "./Authority.ts"
 import * as basicHeader from "./internal/basicHeader.ts"
 import { readJson } from "./internal/body.ts"
+import * as docsPage from "./internal/docsPage.ts"
 import { gateway } from "./internal/gateway.ts"
 import { CurrentTenant } from "./internal/tenant.ts"
 import { Keys, toJwks } from "./Keys.ts"
@@ -256,7 +256,7 @@ const layerBeside = HttpRouter.use(Effect.fnUntraced(function*(router) {
   )
 }))
 
-const layerRoutes = Layer.mergeAll(layerUnderV1, layerBeside, HttpApiSwagger.layer(AuthorityApi, { path: "/docs" }))
+const layerRoutes = Layer.mergeAll(layerUnderV1, layerBeside, docsPage.layer(AuthorityApi, "/docs"))
 
 /**
  * The whole application, to be served by any server, with more routes beside its own: it fails with nothing, and answers

@@ -7,6 +7,7 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
@@ -21,6 +22,7 @@ import type * as Scope from "effect/Scope"
 import type { MigrationError } from "effect/sql/Migrator"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
+import * as Tracer from "effect/Tracer"
 import * as Audit from "./Audit.ts"
 import * as Authority from "./Authority.ts"
 import * as AuthorityApi from "./AuthorityApi.ts"
@@ -165,7 +167,10 @@ const listen = Effect.fnUntraced(
     })
     const origin = HttpServer.formatAddress(http.address)
     const endpointUrl = options?.endpointUrl ?? `${origin}/v1`
+    const isTraced = (yield* Tracer.Tracer) !== Tracer.nativeTracer
     yield* http.serve(app).pipe(
+      // Spans that nobody gets to see would cost a good part of each request.
+      isTraced ? identity : Effect.withTracerEnabled(false),
       Effect.provideService(AuthorityApi.EndpointUrl, endpointUrl),
       Effect.provideService(AuthorityApi.BasicAuthentication, options?.basicAuthentication ?? "ignored"),
       Effect.provideService(Headers.CurrentRedactedNames, redactedHeaders),

@@ -8,7 +8,6 @@
  */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
-import * as HttpApiSwagger from "effect/http-api/HttpApiSwagger"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServer from "effect/http/HttpServer"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
@@ -24,6 +23,7 @@ import * as ControlMessages from "./ControlMessages.ts"
 import { Rule } from "./Fault.ts"
 import * as Inspector from "./Inspector.ts"
 import { readJson } from "./internal/body.ts"
+import * as docsPage from "./internal/docsPage.ts"
 
 /** The JSON of a body as this schema has it, and nothing more in it. */
 const read = <S extends Schema.Constraint>(schema: S, misunderstood?: string) => {
@@ -202,7 +202,7 @@ export const layerRoutes: Layer.Layer<never, never, HttpRouter.HttpRouter | Cont
     Layer.provide([layerClock, layerFaults, layerJournal, layerAccounts, layerState, layerTenants, layerKeys]),
     Layer.provide(layerOfTenant)
   ),
-  HttpApiSwagger.layer(ControlApi.ControlApi, { path: "/__control/docs" }),
+  docsPage.layer(ControlApi.ControlApi, "/__control/docs"),
   Inspector.layerRoutes
 ).pipe(Layer.provide(guard.layer), Layer.provide(HttpServer.layerServices))
 

@@ -12,8 +12,7 @@ import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type * as Layer from "effect/Layer"
 import { readFileSync } from "node:fs"
-
-const folder = new URL("../inspector/", import.meta.url)
+import * as ownPackage from "./internal/ownPackage.ts"
 
 const files = [
   ["/__inspector", "index.html", "text/html; charset=utf-8"],
@@ -35,7 +34,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect
 export const layerRoutes: Layer.Layer<never, never, HttpRouter.HttpRouter> = HttpRouter.use(
   Effect.fnUntraced(function*(router) {
     for (const [path, file, contentType] of files) {
-      const body = readFileSync(new URL(file, folder))
+      const body = readFileSync(ownPackage.resolve(`./inspector/${file}`))
       yield* router.add(
         "GET",
         path,

@@ -156,12 +156,12 @@ export const make = Effect.fnUntraced(
       }))
     })
 
-    const signIn: Limits["Service"]["signIn"] = Effect.fn("Limits.signIn")(function*(caller) {
+    const signIn: Limits["Service"]["signIn"] = Effect.fnUntraced(function*(caller) {
       if (caller.address !== "") yield* take(perAddress, `address:${caller.address}`, 1)
       yield* take(perUser, `user:${nameOf(caller)}`, 0)
     })
 
-    const judge: Limits["Service"]["judge"] = Effect.fn("Limits.judge")(
+    const judge: Limits["Service"]["judge"] = Effect.fnUntraced(
       function*(caller, { isRight, sub }) {
         const now = yield* currentMillis
         const who = { user: Option.getOrElse(sub, () => `?${nameOf(caller).slice(0, 4)}`), address: caller.address }

@@ -72,17 +72,15 @@ export const make = Effect.fnUntraced(
       unpadded(32)
     }`
 
-    const verify = Effect.fn("Passwords.verify")(
+    const verify = Effect.fnUntraced(
       function*(stored: Option.Option<string>, password: Redacted.Redacted) {
         const matches = yield* threads.verify(Option.getOrElse(stored, () => nobody), Redacted.value(password))
         return matches && Option.isSome(stored)
       }
     )
 
-    const tryVerify = Effect.fn("Passwords.tryVerify")(
-      (stored: Option.Option<string>, password: Redacted.Redacted) =>
-        places.withPermitsIfAvailable(1)(verify(stored, password))
-    )
+    const tryVerify = (stored: Option.Option<string>, password: Redacted.Redacted) =>
+      places.withPermitsIfAvailable(1)(verify(stored, password))
 
     const isWeaker = (stored: string): boolean => {
       const [, memoryCost, timeCost] = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=1\$/.exec(stored) ?? []

@@ -10,6 +10,7 @@ import { SqlClient } from "effect/sql/SqlClient"
 import { TestClock } from "effect/testing"
 import * as jose from "jose"
 import * as fixtures from "./fixtures/authority.ts"
+import { cheap } from "./fixtures/hashes.ts"
 
 const { refresh, sample, signIn, token, verify } = fixtures
 
@@ -317,6 +318,30 @@ describe("Authority", () => {
 
       assert.deepStrictEqual(yield* sql`SELECT * FROM sessions ORDER BY id`, before)
     }).pipe(Effect.provide(Live)))
+
+  it.effect("forgets sessions whose refresh token ended a day ago, before they pile up", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient
+      const authority = yield* Authority.Authority
+      const signIns = Effect.replicateEffect(authority.authorize(credentials), 20, { discard: true })
+      const stored = Effect.map(sql`SELECT id FROM sessions`, (rows) => rows.length)
+      yield* signIns
+      yield* TestClock.adjust("30 days")
+      yield* signIns
+      const before = yield* stored
+
+      yield* TestClock.adjust("25 hours")
+      yield* signIns
+
+      assert.deepStrictEqual([before, yield* stored], [40, 40])
+    }).pipe(
+      Effect.provide(
+        Layer.provideMerge(
+          Layer.effectDiscard(Seed.apply(fixtures.seed)),
+          fixtures.layerAuthority({ passwords: cheap })
+        )
+      )
+    ))
 
   it.effect("never refreshes a session after it was ended, whatever else is under way", () =>
     Effect.gen(function*() {

@@ -2,22 +2,10 @@ import * as Database from "@effect-tenovos/server/Database"
 import type { UnreadableKeys } from "@effect-tenovos/server/Keys"
 import type { MalformedMasterKey } from "@effect-tenovos/server/MasterKey"
 import * as CliError from "effect/cli/CliError"
-import * as Flag from "effect/cli/Flag"
-import * as Config from "effect/Config"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type { MigrationError } from "effect/sql/Migrator"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
-
-/** Where an authority keeps what it knows: the same place for every command. */
-export const flag = (metavar: string, description: string) =>
-  Flag.String("database").pipe(
-    // Arguments are in the process list for all to see, and a URL may hold a password.
-    Flag.withFallbackConfig(Config.String("TENOVOS_DATABASE")),
-    Flag.withDefault("tenovos.sqlite"),
-    Flag.withMetavar(metavar),
-    Flag.withDescription(description)
-  )
 
 /** A database that a command can't work with. */
 export class DatabaseUnusable extends Data.TaggedError("DatabaseUnusable")<{ readonly message: string }> {

@@ -7,7 +7,8 @@ import { join } from "node:path"
 import { text } from "node:stream/consumers"
 import { fileURLToPath } from "node:url"
 
-const bin = fileURLToPath(new URL("../../src/bin.ts", import.meta.url))
+const published = fileURLToPath(new URL("../../bundle/bin.js", import.meta.url))
+const source = fileURLToPath(new URL("../../src/bin.ts", import.meta.url))
 
 export const emptyFolder = () => {
   const folder = mkdtempSync(join(tmpdir(), "tenovos-"))
@@ -20,8 +21,23 @@ export const tenovosWith = (
   cwd: string,
   variables: Readonly<Record<string, string>>,
   ...args: ReadonlyArray<string>
+) => start(source, cwd, variables, args)
+
+export const tenovos = (cwd: string, ...args: ReadonlyArray<string>) => start(source, cwd, {}, args)
+
+/** The same, from the script that is published. */
+export const bundled = (cwd: string, ...args: ReadonlyArray<string>) => start(published, cwd, {}, args)
+
+const start = (
+  script: string,
+  cwd: string,
+  variables: Readonly<Record<string, string>>,
+  args: ReadonlyArray<string>
 ) => {
-  const child = spawn(process.execPath, [bin, ...args], { cwd, env: { ...process.env, NO_COLOR: "1", ...variables } })
+  const child = spawn(process.execPath, [script, ...args], {
+    cwd,
+    env: { ...process.env, NO_COLOR: "1", ...variables }
+  })
   onTestFinished(() => void child.kill("SIGKILL"))
   const exited = once(child, "exit")
   const stderr = text(child.stderr)
@@ -40,5 +56,3 @@ export const tenovosWith = (
     result: async () => ({ code: (await exited)[0], stdout, stderr: await stderr })
   }
 }
-
-export const tenovos = (cwd: string, ...args: ReadonlyArray<string>) => tenovosWith(cwd, {}, ...args)

@@ -23,11 +23,7 @@ export const make = ({ accept, db, limits, passwords }: {
   readonly limits: Limits["Service"]
   readonly passwords: Passwords["Service"]
 }): Accounts => {
-  const tenantOf: Accounts["tenantOf"] = Effect.fn("Authority.tenantOf")(
-    function*(apiKey) {
-      return yield* db.tenantOf(sha256(Redacted.value(apiKey)))
-    }
-  )
+  const tenantOf: Accounts["tenantOf"] = (apiKey) => Effect.suspend(() => db.tenantOf(sha256(Redacted.value(apiKey))))
 
   const addApiKey: Accounts["addApiKey"] = Effect.fn("Authority.addApiKey")(
     function*(apiKey, options) {

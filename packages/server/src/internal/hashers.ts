@@ -1,8 +1,8 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
-import { createRequire } from "node:module"
 import { Worker } from "node:worker_threads"
+import * as ownPackage from "./ownPackage.ts"
 
 // Threads that do nothing but argon2. libuv's four are left to the signatures, and a hash, which takes tens of
 // milliseconds of a core, gives way to whatever else the process has to do.
@@ -21,37 +21,49 @@ export interface Hashers {
 /** Threads start when they are first needed, and end with the scope. They keep no process alive that waits for none. */
 export const make = Effect.fnUntraced(function*(size: number): Effect.fn.Return<Hashers, never, Scope.Scope> {
   const threads = new Set<Thread>()
-  const idle: Array<Thread> = []
-  const places = yield* Semaphore.make(size)
+  const places = yield* Semaphore.make(size * jobsAtHand)
   yield* Effect.addFinalizer(() =>
     Effect.promise(() => Promise.all(Array.from(threads, ({ worker }) => worker.terminate())))
   )
 
   const start = (): Thread => {
-    const worker = new Worker(program, { eval: true, workerData: argon2, execArgv: [], env: {} })
-    const thread: Thread = { worker, settle: () => {} }
+    const worker = new Worker(program, {
+      eval: true,
+      workerData: ownPackage.resolve("@node-rs/argon2"),
+      execArgv: [],
+      env: {}
+    })
+    const thread: Thread = { worker, jobs: [] }
+    // It answers in the order in which it was asked.
     worker.on("message", (outcome: Outcome) => {
-      worker.unref()
-      idle.push(thread)
-      thread.settle(outcome.ok ? Effect.succeed(outcome.value) : Effect.die(new Error("A password can't be hashed")))
+      const settle = thread.jobs.shift()
+      if (thread.jobs.length === 0) worker.unref()
+      settle?.(outcome.ok ? Effect.succeed(outcome.value) : Effect.die(new Error("A password can't be hashed")))
     })
     // An exit follows.
     worker.on("error", () => {})
     worker.on("exit", () => {
       threads.delete(thread)
-      if (idle.includes(thread)) idle.splice(idle.indexOf(thread), 1)
-      thread.settle(Effect.die(new Error("A thread for passwords has ended")))
+      for (const settle of thread.jobs) settle(Effect.die(new Error("A thread for passwords has ended")))
     })
     threads.add(thread)
     return thread
   }
 
+  /** One that has nothing to do, a new one, or the one with the least to do. */
+  const pick = (): Thread => {
+    let least: Thread | undefined
+    for (const thread of threads) {
+      if (least === undefined || thread.jobs.length < least.jobs.length) least = thread
+    }
+    return least === undefined || (least.jobs.length > 0 && threads.size < size) ? start() : least
+  }
+
   const run = (job: Job) =>
     Effect.callback<string | boolean>((resume) => {
-      const thread = idle.pop() ?? start()
-      thread.settle = resume
-      thread.worker.ref()
-      thread.worker.postMessage(job)
+      const { jobs, worker } = pick()
+      if (jobs.push(resume) === 1) worker.ref()
+      worker.postMessage(job)
     }).pipe(
       // A thread that has begun goes on when its caller is gone, so its place isn't free before it ends.
       Effect.uninterruptible,
@@ -65,9 +77,13 @@ export const make = Effect.fnUntraced(function*(size: number): Effect.fn.Return<
   }
 })
 
+/** A thread that finds its next job at hand needn't be woken, which would take longer than a cheap hash. */
+const jobsAtHand = 8
+
 interface Thread {
   readonly worker: Worker
-  settle: (result: Effect.Effect<string | boolean>) => void
+  /** Who waits for an answer, in the order in which they asked. */
+  readonly jobs: Array<(answer: Effect.Effect<string | boolean>) => void>
 }
 
 type Job =
@@ -75,8 +91,6 @@ type Job =
   | { readonly password: string; readonly hash: string }
 
 type Outcome = { readonly ok: true; readonly value: string | boolean } | { readonly ok: false }
-
-const argon2 = createRequire(import.meta.url).resolve("@node-rs/argon2")
 
 // As text: a script starts in a third of the time that a module takes. What argon2 says of an error may hold the hash,
 // so it isn't passed on. On Linux a priority is a thread's own; elsewhere it would be the process's, and stays.

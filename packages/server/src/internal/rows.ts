@@ -265,10 +265,10 @@ export const make = (sql: SqlClient.SqlClient) => {
           UNION ALL SELECT 1 FROM retired_tokens WHERE hash = ${hash}`),
         (found) => found.length > 0
       ),
-    /** A few of those whose refresh token has ended before the instant. */
-    deleteEndedSessions: (before: number) =>
+    /** So many of those whose refresh token has ended before the instant. */
+    deleteEndedSessions: ({ before, limit }: { readonly before: number; readonly limit: number }) =>
       Effect.orDie(sql`DELETE FROM sessions WHERE id IN (
-        SELECT id FROM sessions WHERE expires_at < ${before} ORDER BY expires_at LIMIT 10 ${skipLocked}
+        SELECT id FROM sessions WHERE expires_at < ${before} ORDER BY expires_at LIMIT ${limit} ${skipLocked}
       )`),
     touchSession,
     sessionByRefreshToken,

@@ -1,0 +1,44 @@
+import { assert, beforeAll, describe, it } from "@effect/vitest"
+import { spawnSync } from "node:child_process"
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { bundled, emptyFolder } from "./support/tenovos.ts"
+
+const root = fileURLToPath(new URL("../../..", import.meta.url))
+
+describe("the published command", () => {
+  beforeAll(() => {
+    const { status, stderr } = spawnSync(process.execPath, ["scripts/bundle.ts"], { cwd: root, encoding: "utf8" })
+    assert.strictEqual(status, 0, stderr)
+  })
+
+  it("hashes passwords, and has its pages, which stand in other packages", async () => {
+    const folder = emptyFolder()
+    const seed = { apiKeys: ["key"], users: [{ username: "ada", password: "secret" }] }
+    writeFileSync(join(folder, "seed.json"), JSON.stringify(seed))
+
+    const serving = bundled(folder, "serve", "--dev", "--port", "0", "--database", ":memory:", "--seed", "seed.json")
+    const url = await serving.listening
+    const signedIn = await fetch(`${url}/auth/token`, {
+      method: "POST",
+      headers: { "content-type": "application/json", "x-api-key": "key" },
+      body: JSON.stringify({ username: "ada", password: "secret" })
+    })
+    const pages = await Promise.all(
+      ["/docs", "/__control/docs", "/__inspector"].map((path) => fetch(new URL(path, url)))
+    )
+    serving.stop()
+
+    assert.strictEqual(signedIn.status, 200)
+    assert.deepStrictEqual(pages.map(({ status }) => status), [200, 200, 200])
+    assert.strictEqual((await serving.result()).code, 0)
+  })
+
+  it("knows its version", async () => {
+    const { code, stdout } = await bundled(emptyFolder(), "--version").result()
+
+    assert.strictEqual(code, 0)
+    assert.match(stdout, /^tenovos v\d+\.\d+\.\d+/)
+  })
+})
