@@ -48,7 +48,7 @@ for (const [name, make] of Object.entries(places)) {
         () =>
           Effect.flatMap(
             make,
-            (values) => law.check({ open: open(values, { leaseLife: "1 second" }), leaseLife: "1 second" })
+            (values) => law.check({ open: open(values, { leaseLife: "2 seconds" }), leaseLife: "2 seconds" })
           )
       )
     }

@@ -6,21 +6,29 @@
  *
  * @since 0.1.0
  */
-import { type AuthError, Credentials, Session, SessionStore } from "@effect-tenovos/core"
-import * as Clock from "effect/Clock"
-import * as DateTime from "effect/DateTime"
+import type { AuthError, SessionStore } from "@effect-tenovos/core"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
-
-type Store = SessionStore.SessionStore["Service"]
+import {
+  ada,
+  type Expect,
+  expectStored,
+  full,
+  later,
+  leaseOnce,
+  minimal,
+  orBroken,
+  paused,
+  type Store,
+  within
+} from "./internal/trial.ts"
 
 /**
  * @category models
@@ -70,13 +78,11 @@ export class LawBroken extends Schema.TaggedError<LawBroken>("@effect-tenovos/te
   }
 }
 
-type Expect = (holds: boolean, seen: string) => Effect.Effect<void, LawBroken>
-
 const makeLaw = <P extends Place<unknown>>(
   name: string,
   check: <E>(
     place: P & Place<E>,
-    expect: Expect
+    expect: Expect<LawBroken>
   ) => Effect.Effect<void, LawBroken | AuthError.AuthError | E, Scope.Scope>
 ): Law<P> => ({
   name,
@@ -85,59 +91,6 @@ const makeLaw = <P extends Place<unknown>>(
       check(place, (holds, seen) => holds ? Effect.void : Effect.fail(new LawBroken({ law: name, seen })))
     )
 })
-
-/** But for the clock offset: a place with a clock of its own sets it for who reads. */
-const isSame = (one: Option.Option<Session.Session>, other: Option.Option<Session.Session>): boolean =>
-  Equal.equals(Option.map(one, withoutOffset), Option.map(other, withoutOffset))
-
-const withoutOffset = (session: Session.Session): Session.Session =>
-  new Session.Session({ ...session, clockOffset: Duration.zero })
-
-/** Fails unless the store holds just this. */
-const expectStored = (expect: Expect, store: Store, generation: number, session: Option.Option<Session.Session>) =>
-  Effect.flatMap(store.read, (stored) =>
-    expect(
-      stored.generation === generation && isSame(stored.session, session),
-      `generation ${stored.generation} with ${
-        Option.isNone(stored.session)
-          ? "no session"
-          : isSame(stored.session, session)
-          ? "the session"
-          : "another session"
-      } was read, instead of ${generation} with ${Option.isNone(session) ? "none" : "the one that was committed"}`
-    ))
-
-const minimal = (generation: number, accessToken = `access-${generation}`) =>
-  new Session.Session({
-    endpointUrl: "https://api.example/v1",
-    accessToken: Redacted.make(accessToken),
-    issuedAt: DateTime.makeUnsafe(0),
-    expiresAt: DateTime.makeUnsafe(3_600_000),
-    authenticatedAt: DateTime.makeUnsafe(0),
-    clockOffset: Duration.zero,
-    generation
-  })
-
-/** With characters that a database, a file or a format could stumble over. */
-const full = (generation: number) =>
-  new Session.Session({
-    endpointUrl: "https://api.example/v1?a='b'&c=\"d\"",
-    accessToken: Redacted.make("a".repeat(4096)),
-    idToken: Redacted.make("id.\u0000.\r\n\\n\\u0000"),
-    refreshToken: Redacted.make("\ud800 lone, \ufeff, \u2028, 🗝️"),
-    issuedAt: DateTime.makeUnsafe(1),
-    expiresAt: DateTime.makeUnsafe(4_102_444_800_000),
-    authenticatedAt: DateTime.makeUnsafe(-1),
-    clockOffset: Duration.millis(-7),
-    generation,
-    username: "",
-    clientId: "';--",
-    userPoolId: "%s {0} $1 ${x}",
-    subject: "\t",
-    email: "žluťoučký@kůň.example"
-  })
-
-const ada = Credentials.make({ apiKey: Redacted.make("key"), username: "ada", password: Redacted.make("wrong") })
 
 /**
  * What holds for every store.
@@ -327,7 +280,7 @@ export const laws: ReadonlyArray<Law> = [
           yield* Effect.scoped(Effect.gen(function*() {
             const changed = yield* other.listen
             const fromThen = yield* other.listen
-            yield* Effect.forkScoped(Effect.andThen(elapseIn(place)(Duration.millis(40)), change))
+            yield* Effect.forkScoped(Effect.andThen(elapse(place, Duration.millis(40)), change))
             const seen = Effect.gen(function*() {
               while (!(yield* isVisible)) yield* changed
             })
@@ -401,8 +354,8 @@ export const leaseLaws: ReadonlyArray<Law<LeasedPlace<unknown>>> = [
       const [store, other] = [yield* place.open, yield* place.open]
       const life = Duration.fromInputUnsafe(place.leaseLife)
       const lease = yield* Effect.flatMap(store.lease, orBroken(expect, "the lease was not given"))
-      for (let i = 0; i < 12; i++) {
-        yield* elapseIn(place)(Duration.divideUnsafe(life, 4))
+      for (let i = 0; i < 8; i++) {
+        yield* elapse(place, Duration.divideUnsafe(life, 4))
         yield* expect(
           Option.isNone(yield* leaseOnce(other)),
           `another had the lease after ${i + 1} quarters of its life`
@@ -450,48 +403,5 @@ export const leaseLaws: ReadonlyArray<Law<LeasedPlace<unknown>>> = [
   )
 ]
 
-/** The lease, given back at once. */
-const leaseOnce = (store: Store) => Effect.scoped(store.lease)
-
-const orBroken = (expect: Expect, seen: string) => <A>(self: Option.Option<A>): Effect.Effect<A, LawBroken> =>
-  Option.match(self, { onNone: () => Effect.andThen(expect(false, seen), Effect.never), onSome: Effect.succeed })
-
-const elapseIn = (place: Place<unknown>) => place.elapse ?? Effect.sleep
-
-/** Lets time pass until the effect is done, but no more than so much. */
-const within = <A, E, R>(
-  place: Place<unknown>,
-  effect: Effect.Effect<A, E, R>,
-  duration: Duration.Duration = Duration.seconds(5)
-): Effect.Effect<Option.Option<A>, E, R> =>
-  Effect.gen(function*() {
-    const fiber = yield* Effect.forkChild(effect, { startImmediately: true })
-    for (let left = Duration.toMillis(duration); left > 0 && fiber.pollUnsafe() === undefined; left -= 25) {
-      yield* elapseIn(place)(Duration.millis(25))
-    }
-    if (fiber.pollUnsafe() !== undefined) return Option.some(yield* Fiber.join(fiber))
-    yield* Fiber.interrupt(fiber)
-    return Option.none()
-  })
-
-/** As a process does it that is stopped after it: nothing in it that waits goes on. */
-const paused = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.flatMap(
-    Clock.Clock,
-    (clock) =>
-      Effect.provideService(effect, Clock.Clock, Object.create(clock, { sleep: { value: () => Effect.never } }))
-  )
-
-/** With a clock that is so much ahead. */
-const later = (duration: Duration.Duration) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.flatMap(Clock.Clock, (clock) => {
-    const now = () => clock.currentTimeMillisUnsafe() + Duration.toMillis(duration)
-    return Effect.provideService(
-      effect,
-      Clock.Clock,
-      Object.create(clock, {
-        currentTimeMillisUnsafe: { value: now },
-        currentTimeMillis: { value: Effect.sync(now) }
-      })
-    )
-  })
+const elapse = ({ elapse = Effect.sleep }: Place<unknown>, duration: Duration.Duration): Effect.Effect<void> =>
+  elapse(duration)
