@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config"
 import { missing } from "./packages/server/test/support/postgres.ts"
-import { missing as missingRedis } from "./packages/testing/test/support/redis.ts"
+import { noneAtAll as missingRedis } from "./packages/testing/test/support/redis.ts"
 
 const packages = ["core", "server", "testing", "cli"].map((name) => ({ name, root: `packages/${name}` }))
 

@@ -23,7 +23,7 @@ import * as wire from "../support/wire.ts"
 let shared = servers.given ?? ""
 const life = Scope.makeUnsafe()
 beforeAll(async () => {
-  if (servers.given !== undefined || servers.missing !== undefined) return
+  if (servers.given !== undefined || servers.noneAtAll !== undefined) return
   shared = (await Effect.runPromise(Scope.provide(servers.started(), life))).url
 })
 afterAll(() => Effect.runPromise(Scope.close(life, Exit.void)))
@@ -49,6 +49,8 @@ const send = (url: string, command: string, ...args: ReadonlyArray<string>) =>
   Redis.Redis.use((redis) => redis.send(command, ...args)).pipe(Effect.provide(connection(url)))
 
 const leaseOf = (store: Store) => Effect.flatMap(store.lease, Effect.fromOption)
+
+const onOwnServer = it.live.skipIf(servers.missing !== undefined)
 
 /** Gives up where a client would wait for its connection to come back. */
 const bounded = <A, E>(operation: Effect.Effect<A, E>) => Effect.timeout(operation, "300 millis")
@@ -83,25 +85,28 @@ describe("lease", () => {
       assert.strictEqual((yield* stores[0]!.read).generation, 320)
     }))
 
-  it.live("does not come again when the data is lost, and who had it can't commit any more", () =>
-    Effect.gen(function*() {
-      const { url } = yield* servers.started()
-      const [store, other] = [yield* open(url), yield* open(url)]
-      const lease = yield* leaseOf(store)
-      yield* store.commit(session(1), 0, lease)
-      yield* send(url, "FLUSHALL")
+  onOwnServer(
+    "does not come again when the data is lost, and who had it can't commit any more",
+    () =>
+      Effect.gen(function*() {
+        const { url } = yield* servers.started()
+        const [store, other] = [yield* open(url), yield* open(url)]
+        const lease = yield* leaseOf(store)
+        yield* store.commit(session(1), 0, lease)
+        yield* send(url, "FLUSHALL")
 
-      assert.isFalse(yield* store.commit(session(2), 1, lease))
-      assert.isFalse(yield* store.commit(session(2), 0, lease))
-      const next = yield* leaseOf(other)
-      assert.isAbove(next.fence, lease.fence)
-      assert.isFalse(yield* store.commit(session(2), 0, lease))
-      assert.isTrue(yield* other.commit(session(2), 0, next))
-    }))
+        assert.isFalse(yield* store.commit(session(2), 1, lease))
+        assert.isFalse(yield* store.commit(session(2), 0, lease))
+        const next = yield* leaseOf(other)
+        assert.isAbove(next.fence, lease.fence)
+        assert.isFalse(yield* store.commit(session(2), 0, lease))
+        assert.isTrue(yield* other.commit(session(2), 0, next))
+      })
+  )
 })
 
 describe("a server that goes away", () => {
-  it.live("has all that it was given when it comes back with an append-only file", () =>
+  onOwnServer("has all that it was given when it comes back with an append-only file", () =>
     Effect.gen(function*() {
       const server = yield* servers.started("--appendonly", "yes", "--appendfsync", "always")
       const store = yield* open(server.url)
@@ -115,7 +120,7 @@ describe("a server that goes away", () => {
       assert.isTrue(yield* store.commit(session(2), 1, lease))
     }))
 
-  it.live("is empty when it comes back without, and stores the session again", () =>
+  onOwnServer("is empty when it comes back without, and stores the session again", () =>
     Effect.gen(function*() {
       const server = yield* servers.started()
       const [store, other] = [yield* open(server.url), yield* open(server.url)]
@@ -130,7 +135,7 @@ describe("a server that goes away", () => {
       assert.isTrue(yield* store.commit(session(6), 0))
     }))
 
-  it.live("does not keep a program from coming up, nor a store from coming back", () =>
+  onOwnServer("does not keep a program from coming up, nor a store from coming back", () =>
     Effect.gen(function*() {
       const server = yield* servers.make()
       const failed = yield* Effect.flip(open(server.url))
@@ -149,12 +154,13 @@ describe("a server that goes away", () => {
 })
 
 describe("a network that is cut for some seconds", () => {
-  it.live("delays what was asked for, and loses nothing", () =>
+  onOwnServer("delays what was asked for, and loses nothing", () =>
     Effect.gen(function*() {
-      const path = yield* wire.to(Number(new URL(shared).port))
+      const { port, url } = yield* servers.started()
+      const path = yield* wire.to(port)
       const key = randomUUID()
       const store = yield* open(`redis://127.0.0.1:${path.port}`, { key })
-      const other = yield* open(shared, { key })
+      const other = yield* open(url, { key })
       yield* store.commit(session(1), 0)
       yield* path.stall
       assert.isTrue(Exit.isFailure(yield* Effect.exit(bounded(store.read))))
@@ -165,33 +171,38 @@ describe("a network that is cut for some seconds", () => {
       assert.isTrue(yield* store.commit(session(3), 2))
     }))
 
-  it.live("delivers late what nobody waits for any more, and what was overtaken is refused then", () =>
-    Effect.gen(function*() {
-      const path = yield* wire.to(Number(new URL(shared).port))
-      const key = randomUUID()
-      const store = yield* open(`redis://127.0.0.1:${path.port}`, { key, leaseLife: "500 millis" })
-      const other = yield* open(shared, { key })
-      const scope = yield* Scope.make()
-      const lease = yield* Scope.provide(leaseOf(store), scope)
-      yield* path.stall
-      yield* Effect.exit(bounded(store.commit(session(9), 0, lease)))
-      yield* Effect.sleep("600 millis")
-      const next = yield* leaseOf(other)
-      assert.isTrue(yield* other.commit(session(1), 0, next))
-      yield* path.mend
-      yield* store.read
-      yield* Scope.close(scope, Exit.void)
+  onOwnServer(
+    "delivers late what nobody waits for any more, and what was overtaken is refused then",
+    () =>
+      Effect.gen(function*() {
+        const { port, url } = yield* servers.started()
+        const path = yield* wire.to(port)
+        const key = randomUUID()
+        const store = yield* open(`redis://127.0.0.1:${path.port}`, { key, leaseLife: "500 millis" })
+        const other = yield* open(url, { key })
+        const scope = yield* Scope.make()
+        const lease = yield* Scope.provide(leaseOf(store), scope)
+        yield* path.stall
+        yield* Effect.exit(bounded(store.commit(session(9), 0, lease)))
+        yield* Effect.sleep("600 millis")
+        const next = yield* leaseOf(other)
+        assert.isTrue(yield* other.commit(session(1), 0, next))
+        yield* path.mend
+        yield* store.read
+        yield* Scope.close(scope, Exit.void)
 
-      assert.isTrue(isStored(yield* other.read, session(1)))
-      assert.isTrue(Option.isNone(yield* Effect.scoped(store.lease)))
-    }))
+        assert.isTrue(isStored(yield* other.read, session(1)))
+        assert.isTrue(Option.isNone(yield* Effect.scoped(store.lease)))
+      })
+  )
 
-  it.live("may lose messages, but nobody who waits for one", () =>
+  onOwnServer("may lose messages, but nobody who waits for one", () =>
     Effect.gen(function*() {
-      const path = yield* wire.to(Number(new URL(shared).port))
+      const { port, url } = yield* servers.started()
+      const path = yield* wire.to(port)
       const key = randomUUID()
       const store = yield* open(`redis://127.0.0.1:${path.port}`, { key })
-      const other = yield* open(shared, { key })
+      const other = yield* open(url, { key })
       const changed = yield* store.listen
       const awaken = Effect.gen(function*() {
         const waiter = yield* Effect.forkChild(Effect.timed(changed), { startImmediately: true })
@@ -231,7 +242,7 @@ describe("a server that refuses", () => {
       assert.include(yield* causeOf(store.read), "something else")
     }))
 
-  it.live("gives no lease, and so spends no refresh token, when it is read-only", () =>
+  onOwnServer("gives no lease, and so spends no refresh token, when it is read-only", () =>
     Effect.gen(function*() {
       const primary = yield* servers.started("--repl-diskless-sync-delay", "0")
       yield* Effect.flatMap(open(primary.url), (store) => store.commit(session(1), 0))
@@ -244,7 +255,7 @@ describe("a server that refuses", () => {
       assert.include(yield* causeOf(store.clear(1)), "READONLY")
     }))
 
-  it.live("a wrong password is said to be one, and not what it was", () =>
+  onOwnServer("a wrong password is said to be one, and not what it was", () =>
     Effect.gen(function*() {
       const server = yield* servers.started("--requirepass", "right")
       const wrong = yield* openLazily(server.url.replace("//", `//:${canary}@`))
@@ -256,7 +267,7 @@ describe("a server that refuses", () => {
       assert.isTrue(yield* right.commit(session(1), 0))
     }))
 
-  it.live("quotes what it does not know, which no error repeats", () =>
+  onOwnServer("quotes what it does not know, which no error repeats", () =>
     Effect.gen(function*() {
       const server = yield* servers.started("--rename-command", "EVALSHA", "", "--rename-command", "HMGET", "")
       const store = yield* open(server.url, { key: canary })

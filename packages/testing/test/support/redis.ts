@@ -12,8 +12,13 @@ export const given = process.env["TENOVOS_TEST_REDIS"]
 
 const hasBinary = spawnSync("redis-server", ["--version"]).status === 0
 
-/** Why there is none, if so. */
+/** Why tests can't start one, if so. */
 export const missing = hasBinary ? undefined : "no redis-server on the PATH"
+
+/** Why there is none at all, if so. */
+export const noneAtAll = missing === undefined || given !== undefined
+  ? undefined
+  : `${missing}, and no URL of one in TENOVOS_TEST_REDIS`
 
 export interface Server {
   readonly port: number

@@ -1,7 +1,7 @@
 import { beforeAll, beforeEach } from "vitest"
-import { missing } from "./redis.ts"
+import { noneAtAll } from "./redis.ts"
 
 beforeAll(() => {
-  if (process.env["CI"] !== undefined) throw new Error(missing)
+  if (process.env["CI"] !== undefined) throw new Error(noneAtAll)
 })
-beforeEach(({ skip }) => skip(missing))
+beforeEach(({ skip }) => skip(noneAtAll))
