@@ -2,7 +2,10 @@ import { defineConfig } from "vitest/config"
 import { missing } from "./packages/server/test/support/postgres.ts"
 import { noneAtAll as missingRedis } from "./packages/testing/test/support/redis.ts"
 
-const packages = ["core", "server", "testing", "cli"].map((name) => ({ name, root: `packages/${name}` }))
+const packages = [
+  ...["core", "server", "testing"].map((name) => ({ name, root: `packages/${name}` })),
+  { name: "cli", root: "packages/cli", globalSetup: "test/support/bundle.ts" }
+]
 
 // The suites of the server that a database makes a difference to, on each of the others too.
 const onDatabases = [

@@ -23,8 +23,8 @@ export const folder: Effect.Effect<string, never, Scope.Scope> = Effect.acquireR
 // The authority and its floor
 // -----------------------------------------------------------------------------
 
-const apiKey = "bench-key"
-const password = "correct horse battery staple"
+export const apiKey = "bench-key"
+export const password = "correct horse battery staple"
 
 /** Whose password is hashed as the authority hashes, and whose for next to nothing. */
 export type User = "dear" | "cheap"

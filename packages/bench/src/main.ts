@@ -12,6 +12,7 @@ import { writeFileSync } from "node:fs"
 import { cpus, totalmem } from "node:os"
 import { fileURLToPath } from "node:url"
 import * as authority from "./authority.ts"
+import * as cliStart from "./cliStart.ts"
 import * as expiry from "./expiry.ts"
 import { Figure } from "./figure.ts"
 import * as giveUp from "./giveUp.ts"
@@ -29,6 +30,7 @@ const questions = {
   giveUp: { title: "A caller who gives up, and one-time refresh tokens", run: giveUp.run },
   request: { title: "CPU added to a request", run: request.run },
   size: { title: "Bundle and start", run: size.run },
+  "cli-start": { title: "The start of a command", run: cliStart.run },
   memory: { title: "Memory", run: memory.run },
   writes: { title: "Writes that wait for the disk", run: writes.run },
   "authority-cost": { title: "What the authority costs above a bare server", run: authority.cost },

@@ -1,18 +1,9 @@
-import { assert, beforeAll, describe, it } from "@effect/vitest"
-import { spawnSync } from "node:child_process"
+import { assert, describe, it } from "@effect/vitest"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
 import { bundled, emptyFolder } from "./support/tenovos.ts"
 
-const root = fileURLToPath(new URL("../../..", import.meta.url))
-
 describe("the published command", () => {
-  beforeAll(() => {
-    const { status, stderr } = spawnSync(process.execPath, ["scripts/bundle.ts"], { cwd: root, encoding: "utf8" })
-    assert.strictEqual(status, 0, stderr)
-  })
-
   it("hashes passwords, and has its pages, which stand in other packages", async () => {
     const folder = emptyFolder()
     const seed = { apiKeys: ["key"], users: [{ username: "ada", password: "secret" }] }

@@ -10,8 +10,10 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { isIP } from "node:net"
+import { exitCodes } from "../CommandError.ts"
 import * as databases from "./database.ts"
 import { ServeFailed } from "./serveFailed.ts"
+import { exitWith } from "./terminal.ts"
 
 interface Options extends Omit<AuthorityServer.Options, "database" | "endpointUrl"> {
   readonly host: string
@@ -59,7 +61,8 @@ export const serve = Effect.fnUntraced(
         if (dev) yield* Console.log(`inspector on ${origin}/__inspector`)
         yield* Console.log(`listening on ${endpointUrl}`)
       }
-      return yield* Effect.never
+      // Told to stop, it has done what it should.
+      return yield* Effect.onInterrupt(Effect.never, () => exitWith(exitCodes.done))
     }).pipe(
       Effect.provide(
         AuthorityServer.layerNode({

@@ -7,7 +7,8 @@ import { join } from "node:path"
 import { text } from "node:stream/consumers"
 import { fileURLToPath } from "node:url"
 
-const published = fileURLToPath(new URL("../../bundle/bin.js", import.meta.url))
+/** The script that is published. */
+export const bundledBin = fileURLToPath(new URL("../../bundle/bin.js", import.meta.url))
 const source = fileURLToPath(new URL("../../src/bin.ts", import.meta.url))
 
 export const emptyFolder = () => {
@@ -26,7 +27,7 @@ export const tenovosWith = (
 export const tenovos = (cwd: string, ...args: ReadonlyArray<string>) => start(source, cwd, {}, args)
 
 /** The same, from the script that is published. */
-export const bundled = (cwd: string, ...args: ReadonlyArray<string>) => start(published, cwd, {}, args)
+export const bundled = (cwd: string, ...args: ReadonlyArray<string>) => start(bundledBin, cwd, {}, args)
 
 const start = (
   script: string,

@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
-import { chownSync, cpSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
+import { chmodSync, chownSync, cpSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
 import { createRequire } from "node:module"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
@@ -55,6 +55,8 @@ const start = async (binaries: string, folder: string): Promise<{ readonly url: 
   // That user may not see the workspace.
   cpSync(dirname(binaries), join(folder, "postgres"), { recursive: true, verbatimSymlinks: true })
   const bin = binaries.startsWith("/usr/") ? binaries : join(folder, "postgres/bin")
+  // Installers that share files among workspaces may set their modes at this very time.
+  for (const name of readdirSync(join(folder, "postgres/bin"))) chmodSync(join(folder, "postgres/bin", name), 0o755)
   const data = join(folder, "data")
   const env = { ...process.env, LC_ALL: "C" }
 
