@@ -23,6 +23,7 @@ import { once } from "node:events"
 import {
   chmodSync,
   linkSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -537,11 +538,13 @@ describe("a folder that can't be used", () => {
       const folder = yield* emptyFolder
       writeFileSync(join(folder, "file"), "")
       symlinkSync(folder, join(folder, "link"))
+      mkdirSync(join(folder, "shared"))
+      chmodSync(join(folder, "shared"), 0o1777)
       const cases = [
         [join(folder, "link"), real, `${folder}/link is a symbolic link`],
         [join(folder, "file"), real, `${folder}/file is not a folder`],
         [join(folder, "file", "folder"), real, `${folder}/file`],
-        [tmpdir(), real, `${tmpdir()} is shared by all users`],
+        [join(folder, "shared"), real, `${folder}/shared is shared by all users`],
         [
           folder,
           failing(({ method }) => method === "link", (call) => refusal(call, "PermissionDenied", "EPERM")),
@@ -562,7 +565,8 @@ describe("a folder that can't be used", () => {
         assert.strictEqual(error.reason._tag === "StoreFailure" && error.reason.operation, "lease")
         assert.include(causeOf(error), expected)
       }
-      assert.deepStrictEqual(filesIn(folder), ["file", "link"])
+      assert.deepStrictEqual(filesIn(folder), ["file", "link", "shared"])
+      assert.strictEqual(statSync(join(folder, "shared")).mode & 0o7777, 0o1777)
     }))
 
   it.live.skipIf(process.getuid?.() === 0)("can't be written by who is not allowed to", () =>
