@@ -409,11 +409,12 @@ describe("store", () => {
         yield* TestClock.adjust("1 hour")
 
         assert.strictEqual((yield* session).generation, 2)
-        assert.deepStrictEqual(yield* received, ["authorize", "refresh"])
+        // A write that failed may have been done all the same, so others may have the refresh token.
+        assert.deepStrictEqual(yield* received, ["authorize", "authorize"])
         // The authority has ended it all the same; but that the store forgot it is not sure.
         const outcome = yield* signOut
         assert.strictEqual(outcome._tag === "Forgotten" && outcome.error.reason._tag, "StoreFailure")
-        assert.deepStrictEqual(yield* received, ["authorize", "refresh", "expire"])
+        assert.deepStrictEqual(yield* received, ["authorize", "authorize", "expire"])
       }).pipe(Effect.provide(
         TenovosAuth.layer(options, store).pipe(Layer.provideMerge(ScriptedAuthority.layer(healthy)))
       ))
@@ -460,8 +461,8 @@ describe("a store that fails for a while, or is slow", () => {
           yield* session
         }
 
-        // Others may have spent the refresh token of a session that can't be read again; that of the next is nobody else's.
-        assert.deepStrictEqual(yield* received, ["authorize", "authorize", "refresh", "refresh", "refresh"])
+        // Others may have spent the refresh token of a session that can't be read again, or whose write failed.
+        assert.deepStrictEqual(yield* received, ["authorize", "authorize", "authorize", "refresh", "refresh"])
         assert.strictEqual((yield* flaky.memory.read).generation, (yield* session).generation)
       }).pipe(provideWith(flaky.layer))
     }))
