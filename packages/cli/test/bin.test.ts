@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { bundled, emptyFolder } from "./support/tenovos.ts"
+import { emptyFolder, fromSource, tenovos } from "./support/tenovos.ts"
 
 describe("the published command", () => {
   it("hashes passwords, and has its pages, which stand in other packages", async () => {
@@ -9,7 +9,7 @@ describe("the published command", () => {
     const seed = { apiKeys: ["key"], users: [{ username: "ada", password: "secret" }] }
     writeFileSync(join(folder, "seed.json"), JSON.stringify(seed))
 
-    const serving = bundled(folder, "serve", "--dev", "--port", "0", "--database", ":memory:", "--seed", "seed.json")
+    const serving = tenovos(folder, "serve", "--dev", "--port", "0", "--database", ":memory:", "--seed", "seed.json")
     const url = await serving.listening
     const signedIn = await fetch(`${url}/auth/token`, {
       method: "POST",
@@ -27,9 +27,11 @@ describe("the published command", () => {
   })
 
   it("knows its version", async () => {
-    const { code, stdout } = await bundled(emptyFolder(), "--version").result()
+    const { code, stdout } = await tenovos(emptyFolder(), "--version").result()
 
     assert.strictEqual(code, 0)
     assert.match(stdout, /^tenovos v\d+\.\d+\.\d+/)
+    // So do its sources, which run as they are.
+    assert.deepInclude(await fromSource(emptyFolder(), "--version").result(), { code, stdout })
   })
 })

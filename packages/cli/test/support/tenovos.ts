@@ -22,12 +22,12 @@ export const tenovosWith = (
   cwd: string,
   variables: Readonly<Record<string, string>>,
   ...args: ReadonlyArray<string>
-) => start(source, cwd, variables, args)
+) => start(bundledBin, cwd, variables, args)
 
-export const tenovos = (cwd: string, ...args: ReadonlyArray<string>) => start(source, cwd, {}, args)
+export const tenovos = (cwd: string, ...args: ReadonlyArray<string>) => start(bundledBin, cwd, {}, args)
 
-/** The same, from the script that is published. */
-export const bundled = (cwd: string, ...args: ReadonlyArray<string>) => start(bundledBin, cwd, {}, args)
+/** The same, from the sources. */
+export const fromSource = (cwd: string, ...args: ReadonlyArray<string>) => start(source, cwd, {}, args)
 
 const start = (
   script: string,
