@@ -10,7 +10,7 @@ import { type Setup, steps } from "./messages.ts"
 // Real processes, a real store, a real authority whose refresh tokens are good for one time; only the hours are simulated.
 
 /** How many processes. To start one costs more than all that it does. */
-export const sizes = process.env["TENOVOS_LONG_RUN"] === undefined ? { redis: 12, file: 6 } : { redis: 64, file: 16 }
+export const sizes = process.env["TENOVOS_LONG_RUN"] === undefined ? { redis: 8, file: 4 } : { redis: 64, file: 16 }
 
 export const hour = 3_600_000
 
