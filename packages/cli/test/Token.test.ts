@@ -131,9 +131,9 @@ describe("tenovos token", { timeout: 60_000 }, () => {
 })
 
 describe("tenovos token, of a session that ends soon", { timeout: 60_000 }, () => {
-  const { control, endFaults, url } = authority("--access-token-life", "1 second", "--refresh-token-life", "1 hour")
+  const { control, endFaults, url } = authority("--access-token-life", "3 seconds", "--refresh-token-life", "1 hour")
 
-  const over = () => new Promise((resolve) => setTimeout(resolve, 1100))
+  const over = () => new Promise((resolve) => setTimeout(resolve, 3100))
 
   it("renews it, and tells when it can't", async () => {
     const ada = user(url())
