@@ -1,6 +1,6 @@
 import { assert, describe, it, onTestFinished } from "@effect/vitest"
 import { once } from "node:events"
-import { chmodSync, existsSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { chmodSync, rmSync, writeFileSync } from "node:fs"
 import { createServer } from "node:http"
 import { assertDocumented, assertNoSecrets, assertRefused, authority, secrets, user } from "./support/user.ts"
 
@@ -97,9 +97,7 @@ describe("tenovos doctor", { timeout: 60_000 }, () => {
     const ada = user(url())
     await control("faults", { fault: { kind: "latency", milliseconds: 20_000 }, operations: ["authorize"], times: 1 })
     const { child } = ada.start(["login", "--username", "ada", "--password-stdin"], { stdin: secrets.password })
-    while (!existsSync(ada.sessions) || readdirSync(ada.sessions).length === 0) {
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
+    await ada.leased()
     assert.isNull(child.exitCode)
 
     const result = await ada.run(["doctor"], { env: { TENOVOS_USERNAME: "ada" } })

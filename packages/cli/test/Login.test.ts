@@ -163,9 +163,7 @@ describe("tenovos login", { timeout: 60_000 }, () => {
     const ada = user(url())
     await control("faults", { fault: { kind: "latency", milliseconds: 20_000 }, operations: ["authorize"], times: 1 })
     const started = ada.start(["login", "--username", "ada", "--password-stdin"], { stdin: secrets.password })
-    while (!readdirSync(ada.home, { recursive: true }).some((file) => String(file).includes(".session."))) {
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
+    await ada.leased()
 
     started.child.kill("SIGINT")
 

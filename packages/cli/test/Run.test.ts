@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { once } from "node:events"
 import { readFileSync } from "node:fs"
 import { assertRefused, authority, secrets, user } from "./support/user.ts"
 
@@ -28,12 +29,10 @@ describe("tenovos run", { timeout: 60_000 }, () => {
   it("has no token in its own arguments and environment", { skip: process.platform !== "linux" }, async () => {
     const ada = await signedIn()
     const token = (await ada.run(["token"])).stdout.trim()
-    const { child } = ada.start(["run", "--", "sleep", "20"])
+    const { child } = ada.start(["run", "--", "sh", "-c", "echo ready; exec sleep 20"])
     const own = (file: string) => readFileSync(`/proc/${child.pid}/${file}`, "utf8")
     const its = (file: string) => readFileSync(`/proc/${own(`task/${child.pid}/children`).trim()}/${file}`, "utf8")
-    while (own(`task/${child.pid}/children`) === "" || !its("cmdline").startsWith("sleep")) {
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
+    await once(child.stdout, "data")
 
     assert.include(its("environ"), token)
     assert.notInclude(own("environ") + own("cmdline") + its("cmdline"), token)
@@ -47,7 +46,7 @@ describe("tenovos run", { timeout: 60_000 }, () => {
     const seven = await ada.run(["run", "--", "sh", "-c", "exit 7"])
     const killed = await ada.run(["run", "--", "sh", "-c", "kill -KILL $$"])
     const { child, result } = ada.start(["run", "--", "sh", "-c", waiting])
-    await new Promise((resolve) => child.stdout.once("data", resolve))
+    await once(child.stdout, "data")
     child.kill("SIGTERM")
 
     assert.deepStrictEqual([seven.code, killed.code], [7, 137])

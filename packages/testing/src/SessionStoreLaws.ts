@@ -18,13 +18,14 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import {
   ada,
+  elapse,
   type Expect,
   expectStored,
   full,
+  given,
   later,
   leaseOnce,
   minimal,
-  orBroken,
   paused,
   type Store,
   within
@@ -207,20 +208,17 @@ export const laws: ReadonlyArray<Law> = [
         yield* expect(Option.isSome(yield* leaseOnce(store)), "nobody had the lease, and it was not given")
         yield* expect(Option.isSome(yield* leaseOnce(other)), "the lease was not given after a scope was closed")
 
-        const given = yield* Deferred.make<Option.Option<SessionStore.Lease>>()
+        const answer = yield* Deferred.make<Option.Option<SessionStore.Lease>>()
         const holder = yield* store.lease.pipe(
-          Effect.flatMap((lease) => Deferred.succeed(given, lease)),
+          Effect.flatMap((lease) => Deferred.succeed(answer, lease)),
           Effect.andThen(Effect.never),
           Effect.scoped,
           Effect.forkScoped
         )
-        yield* Effect.flatMap(Deferred.await(given), orBroken(expect, "the lease was not given"))
+        yield* given(expect, Deferred.await(answer))
         yield* expect(Option.isNone(yield* leaseOnce(other)), "another had the lease too")
         yield* Fiber.interrupt(holder)
-        yield* expect(
-          Option.isSome(yield* leaseOnce(other)),
-          "the lease was not given after its holder was interrupted"
-        )
+        yield* expect(Option.isSome(yield* leaseOnce(other)), "it was not given after its holder was interrupted")
       })
   ),
 
@@ -232,7 +230,7 @@ export const laws: ReadonlyArray<Law> = [
         for (let i = 0; i < 5; i++) {
           yield* Effect.scoped(Effect.gen(function*() {
             for (const store of [yield* place.open, yield* place.open]) {
-              const { fence } = yield* Effect.flatMap(leaseOnce(store), orBroken(expect, "the lease was not given"))
+              const { fence } = yield* given(expect, leaseOnce(store))
               yield* expect(fence > last, `fence ${fence} came after ${last}`)
               last = fence
               // A record may be the last, or none, when the next is given.
@@ -246,12 +244,12 @@ export const laws: ReadonlyArray<Law> = [
   makeLaw("refuses what comes under a lease that another has followed", (place, expect) =>
     Effect.gen(function*() {
       const [store, other] = [yield* place.open, yield* place.open]
-      const first = yield* Effect.flatMap(leaseOnce(store), orBroken(expect, "the lease was not given"))
+      const first = yield* given(expect, leaseOnce(store))
       yield* expect(
         yield* store.commit(minimal(1), 0, first),
         "a commit was refused under a lease that was given back, and not to another"
       )
-      const second = yield* Effect.flatMap(other.lease, orBroken(expect, "the lease was not given"))
+      const second = yield* given(expect, other.lease)
       yield* expect(!(yield* store.commit(minimal(2), 1, first)), "a commit was taken from the overtaken holder")
       yield* expect(!(yield* other.commit(minimal(2), 1, first)), "a commit was taken by the other handle")
       yield* Effect.ignore(store.refuse(ada, "refused", first))
@@ -269,7 +267,7 @@ export const laws: ReadonlyArray<Law> = [
         const [store, other] = [yield* place.open, yield* place.open]
         const isAt = (generation: number) => Effect.map(other.read, (stored) => stored.generation === generation)
         const scope = yield* Scope.fork(yield* Effect.scope)
-        yield* Effect.flatMap(Scope.provide(store.lease, scope), orBroken(expect, "the lease was not given"))
+        yield* given(expect, Scope.provide(store.lease, scope))
         const changes = [
           ["a session was committed", store.commit(minimal(1), 0), isAt(1)],
           ["another session was committed", store.commit(minimal(2), 1), isAt(2)],
@@ -300,7 +298,7 @@ export const laws: ReadonlyArray<Law> = [
       Effect.gen(function*() {
         const [store, other] = [yield* place.open, yield* place.open]
         yield* store.commit(minimal(1), 0)
-        const lease = yield* Effect.flatMap(store.lease, orBroken(expect, "the lease was not given"))
+        const lease = yield* given(expect, store.lease)
         yield* store.refuse(ada, "Incorrect username or password.", lease)
 
         yield* expectStored(expect, other, 2, Option.none())
@@ -353,7 +351,7 @@ export const leaseLaws: ReadonlyArray<Law<LeasedPlace<unknown>>> = [
     Effect.gen(function*() {
       const [store, other] = [yield* place.open, yield* place.open]
       const life = Duration.fromInputUnsafe(place.leaseLife)
-      const lease = yield* Effect.flatMap(store.lease, orBroken(expect, "the lease was not given"))
+      const lease = yield* given(expect, store.lease)
       for (let i = 0; i < 8; i++) {
         yield* elapse(place, Duration.divideUnsafe(life, 4))
         yield* expect(
@@ -371,10 +369,7 @@ export const leaseLaws: ReadonlyArray<Law<LeasedPlace<unknown>>> = [
         const [store, other, third] = [yield* place.open, yield* place.open, yield* place.open]
         const life = Duration.fromInputUnsafe(place.leaseLife)
         const scope = yield* Scope.fork(yield* Effect.scope)
-        const lost = yield* Scope.provide(store.lease, scope).pipe(
-          paused,
-          Effect.flatMap(orBroken(expect, "the lease was not given"))
-        )
+        const lost = yield* given(expect, paused(Scope.provide(store.lease, scope)))
         yield* expect(Option.isNone(yield* leaseOnce(other)), "another had the lease at once")
         const changed = yield* other.listen
         const waited = yield* within(
@@ -388,20 +383,14 @@ export const leaseLaws: ReadonlyArray<Law<LeasedPlace<unknown>>> = [
           }),
           Duration.times(life, 5)
         )
-        const lease = yield* orBroken(expect, "who waited was not given the lease in five times its life")(waited)
+        const lease = yield* given(expect, Effect.succeed(waited), "to who waited, in five times its life")
         yield* expect(lease.fence > lost.fence, `fence ${lease.fence} came after ${lost.fence}`)
         yield* expect(Option.isNone(yield* leaseOnce(third)), "a third had the lease too")
 
         yield* expect(!(yield* store.commit(minimal(1), 0, lost)), "a commit was taken from the holder that came back")
         yield* Scope.close(scope, Exit.void)
-        yield* expect(
-          Option.isNone(yield* leaseOnce(third)),
-          "the holder that came back gave away what was not its own"
-        )
+        yield* expect(Option.isNone(yield* leaseOnce(third)), "who came back gave away what was another's")
         yield* expect(yield* other.commit(minimal(1), 0, lease), "the commit of the new holder was refused")
       })
   )
 ]
-
-const elapse = ({ elapse = Effect.sleep }: Place<unknown>, duration: Duration.Duration): Effect.Effect<void> =>
-  elapse(duration)

@@ -1,7 +1,10 @@
+import { Session, SessionStore, SessionStoreFile } from "@effect-tenovos/core"
+import { NodeServices } from "@effect/platform-node"
 import { afterAll, assert, beforeAll, onTestFinished } from "@effect/vitest"
+import { DateTime, Effect } from "effect"
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, watch, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { text } from "node:stream/consumers"
@@ -111,6 +114,7 @@ export const user = (endpointUrl: string, home = emptyFolder()) => {
     return { child, result }
   }
   const run = (args: ReadonlyArray<string>, how?: How): Promise<Result> => start(args, how).result()
+  const sessions = join(home, ".local/state/tenovos/sessions")
 
   return {
     home,
@@ -118,7 +122,7 @@ export const user = (endpointUrl: string, home = emptyFolder()) => {
     start,
     run,
     config: join(home, ".config/tenovos/config.json"),
-    sessions: join(home, ".local/state/tenovos/sessions"),
+    sessions,
     login: async (how?: How) => {
       const result = await run(["login", "--username", "ada", "--password-stdin", "--json"], {
         stdin: `${secrets.password}\n`,
@@ -126,6 +130,29 @@ export const user = (endpointUrl: string, home = emptyFolder()) => {
       })
       assert.strictEqual(result.code, 0, result.stderr)
       return result
+    },
+    /** Done when something has been written about a session: whoever logs in takes the lease before the password is sent. */
+    leased: async (): Promise<void> => {
+      mkdirSync(sessions, { recursive: true, mode: 0o700 })
+      const written = () => readdirSync(sessions).some((file) => file.includes(".session."))
+      const changes = watch(sessions)
+      while (!written()) await once(changes, "change")
+      changes.close()
+    },
+    /** The session's access token ends now, by the clock here. */
+    endAccessToken: (): Promise<void> => {
+      const [name = ""] = readdirSync(sessions)[0]?.split(".session.") ?? []
+      return SessionStore.SessionStore.use((store) =>
+        Effect.gen(function*() {
+          const { generation, session } = yield* store.read
+          const ended = { ...(yield* Effect.fromOption(session)), expiresAt: yield* DateTime.now }
+          yield* store.commit(new Session.Session({ ...ended, generation: generation + 1 }), generation)
+        })
+      ).pipe(
+        Effect.provide(SessionStoreFile.layer({ folder: sessions, name: decodeURIComponent(name) })),
+        Effect.provide(NodeServices.layer),
+        Effect.runPromise
+      )
     },
     /** The text of all that was written. */
     written: () =>

@@ -76,19 +76,35 @@ export const ada = Credentials.make({ apiKey: Redacted.make("key"), username: "a
 /** The lease, given back at once. */
 export const leaseOnce = (store: Store) => Effect.scoped(store.lease)
 
-export const orBroken = <E>(expect: Expect<E>, seen: string) => <A>(self: Option.Option<A>): Effect.Effect<A, E> =>
-  Option.match(self, { onNone: () => Effect.andThen(expect(false, seen), Effect.never), onSome: Effect.succeed })
+/** The lease, which nothing can hinder from being given. */
+export const given = <A, E, E1, R>(
+  expect: Expect<E>,
+  lease: Effect.Effect<Option.Option<A>, E1, R>,
+  whom = ""
+): Effect.Effect<A, E | E1, R> =>
+  Effect.flatMap(lease, (lease) =>
+    Option.match(lease, {
+      onNone: () => Effect.andThen(expect(false, `the lease was not given ${whom}`.trimEnd()), Effect.never),
+      onSome: Effect.succeed
+    }))
+
+interface Timed {
+  readonly elapse?: ((duration: Duration.Duration) => Effect.Effect<void>) | undefined
+}
+
+export const elapse = ({ elapse = Effect.sleep }: Timed, duration: Duration.Duration): Effect.Effect<void> =>
+  elapse(duration)
 
 /** Lets time pass until the effect is done, but no more than so much. */
 export const within = <A, E, R>(
-  { elapse = Effect.sleep }: { readonly elapse?: ((duration: Duration.Duration) => Effect.Effect<void>) | undefined },
+  place: Timed,
   effect: Effect.Effect<A, E, R>,
   duration: Duration.Duration = Duration.seconds(5)
 ): Effect.Effect<Option.Option<A>, E, R> =>
   Effect.gen(function*() {
     const fiber = yield* Effect.forkChild(effect, { startImmediately: true })
     for (let left = Duration.toMillis(duration); left > 0 && fiber.pollUnsafe() === undefined; left -= 25) {
-      yield* elapse(Duration.millis(25))
+      yield* elapse(place, Duration.millis(25))
     }
     if (fiber.pollUnsafe() !== undefined) return Option.some(yield* Fiber.join(fiber))
     yield* Fiber.interrupt(fiber)
