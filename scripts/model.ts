@@ -89,7 +89,7 @@ const search = (check: string, defines: string) => {
   return {
     text,
     broken: errors === "1" && (text.includes(`assertion violated ((${properties[check]?.number}!=`)
-      || text.includes("non-progress cycle")),
+      || endless && /pan:\d+: non-progress cycle/.test(text)),
     whole: errors === "0" && !/not completed|too small|MEMLIM|out of memory/i.test(text),
     figures: `${/(\d+) states, stored/.exec(text)?.[1]} states, ${seconds.toFixed(1)} s`
   }

@@ -16,6 +16,7 @@ import * as Effect from "effect/Effect"
 import * as Base64Url from "effect/encoding/Base64Url"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { AuthError, StoreFailure } from "./AuthError.ts"
 import type { Credentials } from "./Credentials.ts"
@@ -29,7 +30,7 @@ import { type Lease, refusalLife, SessionStore, type Stored } from "./SessionSto
  * @since 0.1.0
  */
 export interface Row {
-  /** Zero where nothing was ever written; then `text` is empty. */
+  /** Zero where nothing was ever written, and `text` is empty, or where it could not be read. */
   readonly generation: number
   readonly text: string
   /**
@@ -92,6 +93,7 @@ export const make = Effect.fnUntraced(function*(
   options?: Options
 ): Effect.fn.Return<SessionStore["Service"]> {
   const life = Duration.fromInputUnsafe(options?.leaseLife ?? "10 seconds")
+  const beat = Duration.divideUnsafe(life, 3)
   const records = yield* record.make(yield* SessionEncryption.Keys)
 
   /** The record, and what is kept in it beside the session. */
@@ -149,8 +151,9 @@ export const make = Effect.fnUntraced(function*(
     if (Option.isSome(fence)) {
       // One that fails may do so because the place is out of reach for a while.
       yield* backend.extend(fence.value, life).pipe(
+        Effect.timeout(beat),
         Effect.orElseSucceed(() => true),
-        Effect.delay(Duration.divideUnsafe(life, 3)),
+        Effect.delay(beat),
         Effect.repeat({ while: (isHeld) => isHeld }),
         Effect.forkScoped
       )
@@ -167,7 +170,12 @@ export const make = Effect.fnUntraced(function*(
           const life = Math.round(Duration.toMillis(remaining(session, now)))
           return write({ session, life }, session.generation, { expected, fence: lease?.fence })
         }).pipe(failing("commit")),
-    clear: (expected) => failing("clear")(write({ session: null }, expected + 1, { expected, fence: undefined })),
+    clear: (expected) =>
+      // Who signs out has not got better credentials by that.
+      Effect.flatMap(readContent, ([, refused]) =>
+        write({ session: null, ...(refused && { refused }) }, expected + 1, { expected, fence: undefined })).pipe(
+          failing("clear")
+        ),
     lease,
     listen: failing("lease")(backend.listen),
     refusal: (credentials) =>
@@ -203,10 +211,12 @@ const setClock = (session: Session, now: DateTime.Utc, left: number): Session =>
 const failure = (operation: StoreFailure["operation"], cause: unknown): AuthError =>
   new AuthError({ reason: new StoreFailure({ operation }), cause })
 
+const isAuthError = Schema.is(AuthError)
+
 const failing =
   (operation: StoreFailure["operation"]) =>
   <A, R>(effect: Effect.Effect<A, unknown, R>): Effect.Effect<A, AuthError, R> =>
-    Effect.mapError(effect, (cause) => failure(operation, cause))
+    Effect.mapError(effect, (cause) => isAuthError(cause) ? cause : failure(operation, cause))
 
 /** Slow, as a password is in it. */
 const pbkdf2 = Kdf.pbkdf2({ hash: Digest.sha256, iterations: 600_000 })

@@ -55,15 +55,15 @@ export const make = (text: Redacted.Redacted): Effect.Effect<Key, MalformedKey> 
     const bytes = Result.getOrUndefined(Base64.decode(Redacted.value(text).trim()))
     if (bytes?.length !== 32) return yield* new MalformedKey()
     const label = new TextEncoder().encode("effect-tenovos store key")
-    const digest = yield* Digest.Digest.use((digest) => digest.digest(Digest.sha256, concat(label, bytes)))
+    const digest = yield* Digest.Digest.use((digest) =>
+      digest.digest(Digest.sha256, new Uint8Array([...label, ...bytes]))
+    )
     return { id: Base64Url.encode(digest.slice(0, 8)), secret: yield* Aead.key(Aead.aes256Gcm, bytes) }
   }).pipe(
     Effect.provide(Digest.layerWebCrypto),
     // Only a length that is not 32 could be refused.
     Effect.catchTag("CryptoError", Effect.die)
   )
-
-const concat = (...parts: ReadonlyArray<Uint8Array>): Uint8Array => new Uint8Array(parts.flatMap((part) => [...part]))
 
 /**
  * Keys that the program gets as it likes, as from a key management service: the newest first.
@@ -89,12 +89,13 @@ export const layerConfig: Layer.Layer<never, MalformedKey | Config.ConfigError> 
       Config.option(Config.Redacted("TENOVOS_STORE_KEY")),
       Config.option(Config.Redacted("TENOVOS_STORE_KEY_PREVIOUS"))
     ]),
-    (keys) => keys.flatMap(Option.toArray)
+    // The one before is only to read with.
+    ([key, previous]) => Option.isNone(key) ? [] : [key, previous].flatMap(Option.toArray)
   ))
 )
 
 /**
- * The keys of a file, one on each line, the newest first.
+ * The keys of a file, one on each line, the newest first. A file without any is malformed: it may be filled in later.
  *
  * @category layers
  * @since 0.1.0
@@ -102,10 +103,11 @@ export const layerConfig: Layer.Layer<never, MalformedKey | Config.ConfigError> 
 export const layerFile = (
   path: string
 ): Layer.Layer<never, MalformedKey | PlatformError.PlatformError, FileSystem.FileSystem> =>
-  layer(Effect.map(
-    FileSystem.FileSystem.use((files) => files.readFileString(path)),
-    (text) => text.split("\n").filter((line) => line.trim() !== "").map((line) => Redacted.make(line))
-  ))
+  layer(Effect.gen(function*() {
+    const text = yield* FileSystem.FileSystem.use((files) => files.readFileString(path))
+    const lines = text.split("\n").filter((line) => line.trim() !== "")
+    return lines.length === 0 ? yield* new MalformedKey() : lines.map((line) => Redacted.make(line))
+  }))
 
 /**
  * What was given isn't 32 bytes in base64.

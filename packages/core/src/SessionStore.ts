@@ -143,7 +143,7 @@ export const makeMemory: Effect.Effect<SessionStore["Service"]> = Effect.gen(fun
       Effect.map(
         Effect.zip(Ref.get(memory), Clock.currentTimeMillis),
         ([{ refused }, now]) =>
-          refused !== undefined && isSame(refused.credentials, credentials) &&
+          refused !== undefined && Equal.equals(refused.credentials, credentials) &&
             now < refused.at + Duration.toMillis(refusalLife)
             ? Option.some(refused.message)
             : Option.none()
@@ -157,10 +157,6 @@ export const makeMemory: Effect.Effect<SessionStore["Service"]> = Effect.gen(fun
         ))
   })
 })
-
-const isSame = (one: Credentials, other: Credentials): boolean =>
-  one.endpointUrl === other.endpointUrl && one.username === other.username &&
-  Equal.equals(one.apiKey, other.apiKey) && Equal.equals(one.password, other.password)
 
 /**
  * One store for all that this layer is provided to; `Layer.fresh` of it is another one.

@@ -1,7 +1,6 @@
 import { AuthError, RefreshPolicy, Session, SessionStore, TenovosAuth } from "@effect-tenovos/core"
 import { ScriptedAuthority } from "@effect-tenovos/testing"
 import { assert, describe, it } from "@effect/vitest"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -11,27 +10,9 @@ import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
+import { healthy, options, received, session, settled } from "./support/scripted.ts"
 
 // What those do who share a store: one keeper of a session under test, and others played by hand.
-
-const options: TenovosAuth.Options = {
-  endpointUrl: "https://api.example/v1",
-  apiKey: Redacted.make("key"),
-  username: "ada",
-  password: Redacted.make("secret")
-}
-
-const kindOf = (request: ScriptedAuthority.Received) =>
-  request.method === "DELETE" ? "expire" : request.body.includes("refreshToken") ? "refresh" : "authorize"
-
-const received = Effect.map(
-  ScriptedAuthority.ScriptedAuthority.use((authority) => authority.received),
-  (all) => all.map(kindOf)
-)
-
-const settled = Effect.replicateEffect(Effect.yieldNow, 50, { discard: true })
-
-const session = TenovosAuth.TenovosAuth.use((auth) => auth.session)
 
 /** A memory store whose operations fail, or are refused, as the test wants. */
 const make = Effect.gen(function*() {
@@ -60,17 +41,7 @@ const make = Effect.gen(function*() {
     policy: RefreshPolicy.standard.pipe(RefreshPolicy.withRetry(Schedule.recurs(0)))
   }, place)
   const layer = TenovosAuth.layer(options, place).pipe(
-    Layer.provideMerge(
-      ScriptedAuthority.layer((request, index) =>
-        Effect.map(Clock.currentTimeMillis, (now) =>
-          Response.json({
-            username: "ada",
-            session: request.method === "DELETE"
-              ? { accessToken: "" }
-              : { accessToken: `access-${index}`, refreshToken: `refresh-${index}`, expireEpoch: now + 3_600_000 }
-          }))
-      )
-    )
+    Layer.provideMerge(ScriptedAuthority.layer(healthy))
   )
   /** The lease of somebody else, and how that one gives it back. */
   const otherLease = Effect.gen(function*() {

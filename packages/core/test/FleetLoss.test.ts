@@ -1,17 +1,18 @@
-import { AuthError, SessionStore, TenovosAuth } from "@effect-tenovos/core"
+import { AuthError, Session, SessionStore, TenovosAuth } from "@effect-tenovos/core"
 import { ScriptedAuthority } from "@effect-tenovos/testing"
 import { assert, describe, it } from "@effect/vitest"
-import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { TestClock } from "effect/testing"
+import { healthy, options, received, session } from "./support/scripted.ts"
+import { session as sessionOf } from "./support/sessions.ts"
 
 // What those do who share a store that loses its answers, or all that it had.
 
 const failure = new AuthError.AuthError({ reason: new AuthError.StoreFailure({ operation: "commit" }) })
-
-const session = TenovosAuth.TenovosAuth.use((auth) => auth.session)
 
 const make = Effect.gen(function*() {
   const control = {
@@ -20,19 +21,13 @@ const make = Effect.gen(function*() {
     isMute: false,
     isReachable: true,
     /** Done before the authority answers. */
-    amid: Effect.void,
-    received: [] as Array<string>
+    amid: Effect.void
   }
   const reached = <A, R>(
     operation: (store: SessionStore.SessionStore["Service"]) => Effect.Effect<A, AuthError.AuthError, R>
   ) => Effect.suspend(() => control.isReachable ? operation(control.store) : Effect.fail(failure))
   const layer = TenovosAuth.layer(
-    {
-      endpointUrl: "https://api.example/v1",
-      apiKey: Redacted.make("key"),
-      username: "ada",
-      password: Redacted.make("secret")
-    },
+    options,
     Layer.succeed(SessionStore.SessionStore, {
       ...control.store,
       read: reached((store) => store.read),
@@ -47,53 +42,83 @@ const make = Effect.gen(function*() {
   ).pipe(
     Layer.provideMerge(
       ScriptedAuthority.layer((request, index) =>
-        Effect.gen(function*() {
-          control.received.push(
-            request.method === "DELETE" ? "expire" : request.body.includes("refreshToken") ? "refresh" : "authorize"
-          )
-          yield* control.amid
-          const now = yield* Clock.currentTimeMillis
-          return Response.json({
-            username: "ada",
-            session: { accessToken: `access-${index}`, refreshToken: `refresh-${index}`, expireEpoch: now + 3_600_000 }
-          })
-        })
+        Effect.andThen(Effect.suspend(() => control.amid), healthy(request, index))
       )
     )
   )
   return { control, layer }
 })
 
+type Control = Effect.Success<typeof make>["control"]
+
 describe("a write that was done and said to have failed", () => {
-  it.effect("leaves a refresh token that others may have, so it is not spent without the lease", () =>
+  const outages: Record<string, (control: Control) => void> = {
+    "can't be reached": (control) => {
+      control.isReachable = false
+    },
+    "can be read, though it gives no lease": (control) => {
+      control.store = { ...control.store, lease: Effect.fail(failure) }
+    }
+  }
+  for (const [how, begin] of Object.entries(outages)) {
+    it.effect(`leaves a refresh token that others may have, not to be spent when the store ${how}`, () =>
+      Effect.gen(function*() {
+        const { control, layer } = yield* make
+        yield* Effect.gen(function*() {
+          yield* session
+          control.isMute = true
+          yield* TestClock.adjust("1 hour")
+          yield* session
+          assert.strictEqual((yield* control.store.read).generation, 2)
+          begin(control)
+          yield* TestClock.adjust("1 hour")
+          yield* session
+
+          assert.deepStrictEqual(yield* received, ["authorize", "refresh", "authorize"])
+        }).pipe(Effect.provide(layer))
+      }))
+  }
+})
+
+describe("an exchange that a write has overtaken", () => {
+  /** Amid the exchange this session is stored, and lives for two days. */
+  const overtake = (control: Control, accessToken: string) =>
+    Effect.gen(function*() {
+      const { generation } = yield* control.store.read
+      const other = sessionOf(generation + 1, accessToken)
+      const expiresAt = DateTime.makeUnsafe("1970-01-03")
+      yield* control.store.commit(new Session.Session({ ...other, expiresAt }), generation)
+    }).pipe(Effect.orDie)
+
+  it.effect("leaves nobody with a refresh token that others have, too", () =>
     Effect.gen(function*() {
       const { control, layer } = yield* make
       yield* Effect.gen(function*() {
         yield* session
-        control.isMute = true
         yield* TestClock.adjust("1 hour")
-        yield* session
-        assert.strictEqual((yield* control.store.read).generation, 2)
+        control.amid = overtake(control, "of another")
+        assert.strictEqual(Redacted.value((yield* session).accessToken), "of another")
+        control.amid = Effect.void
         control.isReachable = false
-        yield* TestClock.adjust("1 hour")
+        yield* TestClock.adjust("2 days")
         yield* session
-        assert.deepStrictEqual(control.received, ["authorize", "refresh", "authorize"])
+
+        assert.deepStrictEqual(yield* received, ["authorize", "refresh", "authorize"])
       }).pipe(Effect.provide(layer))
     }))
 
-  it.effect("is seen in a store that can be read, though it gives no lease", () =>
+  it.effect("is not undone when it was the session that it has spent", () =>
     Effect.gen(function*() {
       const { control, layer } = yield* make
       yield* Effect.gen(function*() {
-        yield* session
-        control.isMute = true
-        yield* TestClock.adjust("1 hour")
-        yield* session
-        control.store = { ...control.store, lease: Effect.fail(failure) }
-        yield* TestClock.adjust("1 hour")
-        yield* session
+        const first = yield* session
+        control.amid = overtake(control, Redacted.value(first.accessToken))
+        const renewed = yield* TenovosAuth.TenovosAuth.use((auth) => auth.sessionWith({ forceRefresh: true }))
 
-        assert.deepStrictEqual(control.received, ["authorize", "refresh", "authorize"])
+        assert.strictEqual(Redacted.value(renewed.accessToken), "access-1")
+        yield* TestClock.adjust("10 seconds")
+        const { session: stored } = yield* control.store.read
+        assert.strictEqual(Redacted.value(Option.getOrThrow(stored).accessToken), "access-1")
       }).pipe(Effect.provide(layer))
     }))
 })
@@ -113,7 +138,7 @@ describe("a store that loses all amid an exchange", () => {
         yield* TestClock.adjust("10 seconds")
 
         assert.strictEqual((yield* empty.read).generation, 2)
-        assert.deepStrictEqual(control.received, ["authorize", "refresh"])
+        assert.deepStrictEqual(yield* received, ["authorize", "refresh"])
       }).pipe(Effect.provide(layer))
     }))
 })

@@ -2,28 +2,19 @@ import { Credentials, Session, SessionBackend, SessionEncryption } from "@effect
 import { assert, describe, it } from "@effect/vitest"
 import { assertEquals } from "@effect/vitest/utils"
 import * as Clock from "effect/Clock"
+import * as ConfigProvider from "effect/ConfigProvider"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
 import * as Exit from "effect/Exit"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
-
-const session = (generation: number) =>
-  new Session.Session({
-    endpointUrl: "https://api.example/v1",
-    accessToken: Redacted.make(`access-${generation}`),
-    refreshToken: Redacted.make(`refresh-${generation}`),
-    issuedAt: DateTime.makeUnsafe(0),
-    expiresAt: DateTime.makeUnsafe(3_600_000),
-    authenticatedAt: DateTime.makeUnsafe(0),
-    clockOffset: Duration.millis(7),
-    generation,
-    username: "ada"
-  })
+import { session } from "./support/sessions.ts"
 
 /** A place in memory, whose text can be looked at and changed. */
 const makePlace = () => {
@@ -217,5 +208,34 @@ describe("refused credentials", () => {
       assert.notInclude(place.row.text, "pass-canary")
       yield* TestClock.adjust("1 hour")
       assert.deepStrictEqual(yield* other.refusal(ada), Option.none())
+    }))
+})
+
+describe("keys", () => {
+  const count = Effect.map(SessionEncryption.Keys, (keys) => keys.length)
+  const text = Redacted.value(key(1))
+  const fileOf = (content: string) =>
+    SessionEncryption.layerFile("keys").pipe(
+      Layer.provide(FileSystem.layerNoop({ readFileString: () => Effect.succeed(content) }))
+    )
+  const environment = (variables: Record<string, string>) =>
+    SessionEncryption.layerConfig.pipe(Layer.provide(ConfigProvider.layer(ConfigProvider.fromUnknown(variables))))
+
+  it.effect("come from a file, which has at least one", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* Effect.provide(count, fileOf(`${text}\n\n${text}\n`)), 2)
+      for (const content of ["", "\n", "short"]) {
+        const { _tag } = yield* Effect.flip(Effect.provide(count, fileOf(content)))
+        assert.strictEqual(_tag, "MalformedKey")
+      }
+    }))
+
+  it.effect("come from the environment, where the one before is only to read with", () =>
+    Effect.gen(function*() {
+      const now = { TENOVOS_STORE_KEY: text }
+      const before = { TENOVOS_STORE_KEY_PREVIOUS: text }
+      assert.strictEqual(yield* Effect.provide(count, environment({ ...now, ...before })), 2)
+      assert.strictEqual(yield* Effect.provide(count, environment(now)), 1)
+      assert.strictEqual(yield* Effect.provide(count, environment(before)), 0)
     }))
 })

@@ -1,12 +1,10 @@
-import { type AuthError, Session, SessionEncryption, SessionStoreFile } from "@effect-tenovos/core"
+import { type AuthError, SessionEncryption, SessionStoreFile } from "@effect-tenovos/core"
 import { SessionStoreLaws } from "@effect-tenovos/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { assertEquals } from "@effect/vitest/utils"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
 import * as Exit from "effect/Exit"
@@ -36,18 +34,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { behind, type Call, real, refusal } from "./support/files.ts"
-
-const session = (generation: number) =>
-  new Session.Session({
-    endpointUrl: "https://api.example/v1",
-    accessToken: Redacted.make(`access-${generation}`),
-    refreshToken: Redacted.make(`refresh-${generation}`),
-    issuedAt: DateTime.makeUnsafe(0),
-    expiresAt: DateTime.makeUnsafe(3_600_000),
-    authenticatedAt: DateTime.makeUnsafe(0),
-    clockOffset: Duration.zero,
-    generation
-  })
+import { session } from "./support/sessions.ts"
 
 const emptyFolder = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "tenovos-file-"))),

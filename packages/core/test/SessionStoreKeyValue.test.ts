@@ -1,30 +1,17 @@
-import { Session, SessionStoreKeyValue } from "@effect-tenovos/core"
+import { SessionStoreKeyValue } from "@effect-tenovos/core"
 import { SessionStoreLaws } from "@effect-tenovos/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { assertEquals } from "@effect/vitest/utils"
-import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
-import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
 import { inspect } from "node:util"
 import { real } from "./support/files.ts"
-
-const session = (generation: number) =>
-  new Session.Session({
-    endpointUrl: "https://api.example/v1",
-    accessToken: Redacted.make(`access-${generation}`),
-    issuedAt: DateTime.makeUnsafe(0),
-    expiresAt: DateTime.makeUnsafe(3_600_000),
-    authenticatedAt: DateTime.makeUnsafe(0),
-    clockOffset: Duration.zero,
-    generation
-  })
+import { session } from "./support/sessions.ts"
 
 const places: Record<string, Effect.Effect<KeyValueStore.KeyValueStore, unknown, Scope.Scope>> = {
   memory: Effect.provide(KeyValueStore.KeyValueStore, Layer.fresh(KeyValueStore.layerMemory)),

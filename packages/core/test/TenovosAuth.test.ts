@@ -16,26 +16,7 @@ import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import * as Tracer from "effect/Tracer"
 import { inspect } from "node:util"
-
-const options: TenovosAuth.Options = {
-  endpointUrl: "https://api.example/v1",
-  apiKey: Redacted.make("key"),
-  username: "ada",
-  password: Redacted.make("secret")
-}
-
-const kindOf = (request: ScriptedAuthority.Received) =>
-  request.method === "DELETE" ? "expire" : request.body.includes("refreshToken") ? "refresh" : "authorize"
-
-/** An authority in good health: tokens count up, and live for an hour. */
-const healthy: ScriptedAuthority.Script = (request, index) =>
-  Effect.map(Clock.currentTimeMillis, (now) =>
-    Response.json({
-      username: "ada",
-      session: request.method === "DELETE"
-        ? { accessToken: "" }
-        : { accessToken: `access-${index}`, refreshToken: `refresh-${index}`, expireEpoch: now + 3_600_000 }
-    }))
+import { healthy, kindOf, options, received, session, settled } from "./support/scripted.ts"
 
 const refuse = (status: number, message = "Invalid Authentication Parameters") =>
   Effect.succeed(Response.json({ status: "error", message }, { status }))
@@ -43,17 +24,7 @@ const refuse = (status: number, message = "Invalid Authentication Parameters") =
 const provideAuth = (script: ScriptedAuthority.Script = healthy) =>
   Effect.provide(TenovosAuth.layer(options).pipe(Layer.provideMerge(ScriptedAuthority.layer(script))))
 
-const received = Effect.map(
-  ScriptedAuthority.ScriptedAuthority.use((authority) => authority.received),
-  (all) => all.map(kindOf)
-)
-
 const accessToken = Effect.map(TenovosAuth.TenovosAuth.use((auth) => auth.accessToken), Redacted.value)
-
-const session = TenovosAuth.TenovosAuth.use((auth) => auth.session)
-
-/** What runs in the background has come as far as it can without time. */
-const settled = Effect.replicateEffect(Effect.yieldNow, 50, { discard: true })
 
 const signOut = TenovosAuth.TenovosAuth.use((auth) => auth.signOut)
 

@@ -320,7 +320,9 @@ export const laws: ReadonlyArray<Law> = [
           Option.isNone(yield* later(Duration.minutes(61))(other.refusal(ada))),
           "the refused credentials were still known after an hour"
         )
-        yield* expect(yield* store.commit(minimal(3), 2, lease), "a commit after 2 was refused")
+        yield* expect(yield* store.clear(2), "2 was not cleared")
+        yield* expect(Option.isSome(yield* other.refusal(ada)), "a sign-out made the refused credentials good")
+        yield* expect(yield* store.commit(minimal(4), 3, lease), "a commit after 3 was refused")
       })
   ),
 

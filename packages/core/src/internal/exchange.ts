@@ -2,6 +2,7 @@ import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
@@ -148,8 +149,8 @@ export const make = ({ credentials, endpoint, publish, steady, store: unbounded 
   let outdated = false
   /** No two sessions that were ever in hand here are of the same generation. */
   let newest = 0
-  /** The generation of the last session that the store did not take: nobody else has its refresh token. */
-  let unshared = 0
+  /** The last session that the store did not take: nobody else has its refresh token. */
+  let unshared: Session | undefined
   /** A write of it has failed, and may have been done all the same. */
   let mayBeShared = false
 
@@ -162,7 +163,7 @@ export const make = ({ credentials, endpoint, publish, steady, store: unbounded 
     Effect.suspend(() => {
       let stored: Option.Option<Stored> = Option.none()
       return Effect.gen(function*(): Effect.fn.Return<Turn, AuthError, Scope.Scope> {
-        const changed = yield* store.listen
+        let changed: Effect.Effect<void> | undefined
         for (let lease = Option.none<Lease>();;) {
           const read = yield* store.read
           stored = Option.some(read)
@@ -175,7 +176,10 @@ export const make = ({ credentials, endpoint, publish, steady, store: unbounded 
             return { stored, renewed, lease: Option.getOrUndefined(lease) }
           }
           lease = yield* store.lease
-          if (Option.isNone(lease)) yield* Effect.raceFirst(changed, Deferred.await(flight.calledOff))
+          if (Option.isSome(lease)) continue
+          // Whoever begins to listen looks once more: what came before that is not heard.
+          if (changed === undefined) changed = yield* store.listen
+          else yield* Effect.raceFirst(changed, Deferred.await(flight.calledOff))
         }
       }).pipe(
         Effect.catch((error) =>
@@ -205,8 +209,8 @@ export const make = ({ credentials, endpoint, publish, steady, store: unbounded 
           const latest = latestOf(stored, known)
           const now = yield* DateTime.now
           // Without the lease somebody else may be spending the refresh token. Signing in takes nothing from anybody.
-          const isUnshared = latest.generation === unshared &&
-            Option.match(read, { onNone: () => !mayBeShared, onSome: ({ generation }) => generation < unshared })
+          const isUnshared = held !== undefined && held === unshared && latest === known &&
+            Option.match(read, { onNone: () => !mayBeShared, onSome: ({ generation }) => generation < held.generation })
           const isOurs = lease !== undefined || isUnshared
           if (!isOurs && error !== undefined && !flight.isAwaited() && held !== undefined && lives(now)(held)) {
             return yield* error
@@ -230,7 +234,7 @@ export const make = ({ credentials, endpoint, publish, steady, store: unbounded 
           // What can't be stored is served all the same: it exists nowhere else. So is what was refused by a store that
           // could not be read before, or because of a lease that was lost, as that says nothing.
           if (Option.isNone(read)) outdated = true
-          unshared = session.generation
+          unshared = session
           mayBeShared = false
           const committed = yield* inReach(commit(session, stored.generation, lease))
           const isStored = Option.contains(committed, true)
@@ -241,8 +245,12 @@ export const make = ({ credentials, endpoint, publish, steady, store: unbounded 
           const isGone = winner.generation === 0
           if (isGone || winner.generation === stored.generation) return { ...answer, session, isStored }
           const newer = Option.filter(winner.session, lives(yield* DateTime.now))
+          newest = Math.max(newest, winner.generation)
+          if (Option.isSome(newer) && isSame(latest.session, newer)) {
+            unshared = new Session({ ...session, generation: ++newest })
+            return { ...answer, session: unshared, isStored }
+          }
           if (Option.isSome(newer)) {
-            newest = Math.max(newest, newer.value.generation)
             return yield* came("Adopted", newer.value)
           }
           yield* Effect.ignore(call("expire", flight, endpoint.expire(session)))
@@ -258,7 +266,7 @@ export const make = ({ credentials, endpoint, publish, steady, store: unbounded 
         Effect.sync(() => {
           if (!committed) return
           outdated = false
-          unshared = 0
+          unshared = undefined
         })
       )
     )
@@ -291,6 +299,10 @@ export const make = ({ credentials, endpoint, publish, steady, store: unbounded 
 }
 
 const lives = (now: DateTime.Utc) => (session: Session): boolean => Duration.toMillis(remaining(session, now)) > 0
+
+/** Whether a session was stored late that has been renewed meanwhile. */
+const isSame = (one: Option.Option<Session>, other: Option.Option<Session>): boolean =>
+  Equal.equals(Option.map(one, ({ accessToken }) => accessToken), Option.map(other, ({ accessToken }) => accessToken))
 
 /** A definite no: the authority looked at what was sent, and did not want it. */
 const isRefusal = ({ reason }: AuthError): boolean => reason._tag === "BadRequest" || reason._tag === "Unauthorized"

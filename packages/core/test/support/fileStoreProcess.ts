@@ -1,12 +1,9 @@
-import { Session } from "@effect-tenovos/core/Session"
 import * as SessionStoreFile from "@effect-tenovos/core/SessionStoreFile"
-import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
 import { real } from "./files.ts"
+import { session } from "./sessions.ts"
 
 // Commits and clears, half the time under a lease, up to a generation, and prints what the store said it had taken.
 
@@ -21,17 +18,6 @@ const random = () => {
   return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
 }
 
-const session = (generation: number) =>
-  new Session({
-    endpointUrl: "https://api.example/v1",
-    accessToken: Redacted.make(`access-${generation}-${seed}`),
-    issuedAt: DateTime.makeUnsafe(0),
-    expiresAt: DateTime.makeUnsafe(3_600_000),
-    authenticatedAt: DateTime.makeUnsafe(0),
-    clockOffset: Duration.zero,
-    generation
-  })
-
 const committed: Array<number> = []
 const leased: Array<number> = []
 
@@ -41,7 +27,11 @@ const program = Effect.gen(function*() {
     const { generation } = yield* store.read
     const isTaken = random() < 0.2
       ? yield* store.clear(generation)
-      : yield* store.commit(session(generation + 1), generation, Option.getOrUndefined(lease))
+      : yield* store.commit(
+        session(generation + 1, `access-${generation + 1}-${seed}`),
+        generation,
+        Option.getOrUndefined(lease)
+      )
     if (isTaken) committed.push(generation + 1)
   })
   while ((yield* store.read).generation < Number(target)) {

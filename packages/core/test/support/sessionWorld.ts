@@ -146,7 +146,8 @@ export class SessionWorld {
   // ---------------------------------------------------------------------------
 
   private makeStore(): SessionStore.SessionStore["Service"] {
-    const freed = new Set<() => void>()
+    const listeners = new Set<() => void>()
+    const changed = () => listeners.forEach((tell) => tell())
     const operation = <A>(name: StoreOperation, f: () => A): Effect.Effect<A, AuthError.AuthError> =>
       Effect.suspend(() => {
         this.storeBusy++
@@ -179,6 +180,7 @@ export class SessionWorld {
         return operation("commit", () => {
           if (this.stored.generation !== expected || session.generation <= expected) return false
           this.stored = { generation: session.generation, session: Option.some(session) }
+          changed()
           return true
         }).pipe(Effect.onExit((exit) =>
           Effect.sync(() => {
@@ -192,6 +194,7 @@ export class SessionWorld {
         operation("clear", () => {
           if (this.stored.generation !== generation) return false
           this.stored = { generation: generation + 1, session: Option.none() }
+          changed()
           return true
         }),
       lease: Effect.acquireRelease(
@@ -205,15 +208,18 @@ export class SessionWorld {
           onSome: () =>
             Effect.sync(() => {
               this.leases--
-              freed.forEach((tell) => tell())
+              changed()
             })
         }),
         { interruptible: true }
       ),
-      listen: Effect.sync(() => {
+      listen: Effect.suspend(() => {
         const latch = Latch.makeUnsafe(false)
-        freed.add(() => latch.openUnsafe())
-        return Effect.andThen(latch.await, latch.close)
+        const tell = () => latch.openUnsafe()
+        return Effect.acquireRelease(
+          Effect.sync(() => listeners.add(tell)),
+          () => Effect.sync(() => listeners.delete(tell))
+        ).pipe(Effect.as(Effect.andThen(latch.await, latch.close)))
       }),
       refusal: () => Effect.succeedNone,
       refuse: () => Effect.void
