@@ -49,13 +49,15 @@ const environment = Config.all({
 })
 
 /**
- * The account of a profile: of the one that is given, of that in `TENOVOS_PROFILE`, or of `default`.
+ * The account of a profile: of the one that is given, of that in `TENOVOS_PROFILE`, or of `default`; at the endpoint that is
+ * given, in `TENOVOS_ENDPOINT_URL`, or remembered.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const find = Effect.fnUntraced(function*(
-  given: Option.Option<string>
+  given: Option.Option<string>,
+  endpoint: Option.Option<string> = Option.none()
 ): Effect.fn.Return<Account, CommandError, FileSystem.FileSystem> {
   const { profile, ...variables } = yield* Effect.orDie(environment)
   const name = Option.getOrElse(Option.orElse(given, () => profile), () => "default")
@@ -63,14 +65,22 @@ export const find = Effect.fnUntraced(function*(
     return yield* usage("A profile's name has up to 64 letters, digits, dots, hyphens and underscores.")
   }
   const remembered = yield* Configuration.read(name)
+  const known = remembered.endpointUrl ?? Credentials.productionUrl
+  const endpointUrl = Option.getOrElse(Option.orElse(endpoint, () => variables.endpointUrl), () => known)
   return {
     profile: name,
-    endpointUrl: Option.getOrElse(variables.endpointUrl, () => remembered.endpointUrl ?? Credentials.productionUrl),
+    endpointUrl,
     username: Option.orElse(variables.username, () => Option.fromNullishOr(remembered.username)),
-    apiKey: Option.orElse(variables.apiKey, () => Option.fromNullishOr(remembered.apiKey)),
+    // It was given for one endpoint, and is not sent to another.
+    apiKey: Option.orElse(
+      variables.apiKey,
+      () => trimmed(endpointUrl) === trimmed(known) ? Option.fromNullishOr(remembered.apiKey) : Option.none()
+    ),
     password: variables.password
   }
 })
+
+const trimmed = (endpointUrl: string): string => endpointUrl.replace(/\/+$/, "")
 
 /**
  * The name of an account's session among those in the folder. Another user, or another endpoint, has another session: the
@@ -80,7 +90,7 @@ export const find = Effect.fnUntraced(function*(
  * @since 0.1.0
  */
 export const nameOf = ({ endpointUrl, profile, username }: Account): Effect.Effect<string> => {
-  const account = JSON.stringify([endpointUrl.replace(/\/+$/, ""), Option.getOrNull(username)])
+  const account = JSON.stringify([trimmed(endpointUrl), Option.getOrNull(username)])
   return Digest.Digest.use((digest) => digest.digest(Digest.sha256, new TextEncoder().encode(account))).pipe(
     Effect.map((hash) => `${profile}.${Hex.encode(hash.slice(0, 6))}`),
     Effect.provide(Digest.layerWebCrypto),
@@ -112,7 +122,9 @@ export const placeOf = Effect.fnUntraced(function*(account: Account): Effect.fn.
   const keys = yield* SessionEncryption.Keys.pipe(
     Effect.provide(SessionEncryption.layerConfig),
     Effect.mapError(() =>
-      usage("TENOVOS_STORE_KEY is not 32 bytes in base64. Make one with `openssl rand -base64 32`.")
+      usage(
+        "TENOVOS_STORE_KEY is not 32 bytes in base64, or TENOVOS_STORE_KEY_PREVIOUS is not. Make one with `openssl rand -base64 32`."
+      )
     )
   )
   const store = SessionStoreFile.layer({ folder, name, owner: `${hostname()} ${process.pid}` }).pipe(

@@ -4,22 +4,16 @@
  * @since 0.1.0
  */
 import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as databaseFlag from "./internal/databaseFlag.ts"
+import * as flags from "./internal/flags.ts"
 
 const rotate = Command.make(
   "rotate",
   {
     database: databaseFlag.make("FILE|postgres://…", "Database of the authority."),
-    immediately: Flag.Boolean("immediately").pipe(
-      Flag.withDefault(false),
-      Flag.withDescription("Use the next keys at once, not ten minutes after they are published.")
-    ),
-    json: Flag.Boolean("json").pipe(
-      Flag.withDefault(false),
-      Flag.withDescription("Say from when they are used as one line of JSON.")
-    )
+    immediately: flags.onOff("immediately", "Use the next keys at once, not ten minutes after they are published."),
+    json: flags.json("from when they are used")
   },
   // Loaded when it runs: help and completions need none of it.
   (options) => Effect.flatMap(Effect.promise(() => import("./internal/rotation.ts")), ({ rotate }) => rotate(options))

@@ -9,11 +9,11 @@ import { Session } from "@effect-tenovos/core/Session"
 import { SessionStore } from "@effect-tenovos/core/SessionStore"
 import * as TokenEndpoint from "@effect-tenovos/core/TokenEndpoint"
 import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import * as Prompt from "effect/cli/Prompt"
 import * as Console from "effect/Console"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -35,40 +35,26 @@ import { isInteractive, progress } from "./internal/terminal.ts"
 export const command = Command.make(
   "login",
   {
-    endpointUrl: Flag.String("endpoint-url").pipe(
-      Flag.optional,
-      Flag.withMetavar("URL"),
-      Flag.withDescription(
-        "Base URL of the API. Defaults to TENOVOS_ENDPOINT_URL, to that of the last login, or to production."
-      )
+    endpointUrl: flags.text(
+      "endpoint-url",
+      "URL",
+      "Base URL of the API. Defaults to TENOVOS_ENDPOINT_URL, to that of the last login, or to production."
     ),
-    username: Flag.String("username").pipe(
-      Flag.optional,
-      Flag.withMetavar("NAME"),
-      Flag.withDescription("Who signs in. Defaults to TENOVOS_USERNAME, or to who did last.")
-    ),
-    passwordStdin: Flag.Boolean("password-stdin").pipe(
-      Flag.withDefault(false),
-      Flag.withDescription("Read the password from standard input.")
-    ),
+    username: flags.text("username", "NAME", "Who signs in. Defaults to TENOVOS_USERNAME, or to who did last."),
+    passwordStdin: flags.onOff("password-stdin", "Read the password from standard input."),
     json: flags.json("how it stands then, as status does,"),
     profile: flags.profile
   },
   ({ endpointUrl, json, passwordStdin, profile, username }) =>
     Effect.gen(function*() {
-      const known = yield* Account.find(profile)
+      const known = yield* Account.find(profile, endpointUrl)
       const credentials = yield* complete({
         ...known,
-        endpointUrl: Option.getOrElse(endpointUrl, () => known.endpointUrl),
         username: Option.orElse(username, () => known.username),
         password: passwordStdin ? Option.some(yield* readPassword) : known.password
       })
       yield* auth.check(credentials)
-      const account: Account.Account = {
-        ...known,
-        endpointUrl: credentials.endpointUrl,
-        username: Option.some(credentials.username)
-      }
+      const account: Account.Account = { ...known, username: Option.some(credentials.username) }
       const place = yield* Account.placeOf(account)
 
       yield* progress(`Signing in at ${credentials.endpointUrl} …`)
@@ -80,8 +66,7 @@ export const command = Command.make(
       yield* Configuration.write(account.profile, {
         endpointUrl: account.endpointUrl,
         username: credentials.username,
-        // One that the environment gives is its own affair.
-        ...(Option.isSome(known.apiKey) ? yield* keptKey(known.profile) : { apiKey: credentials.apiKey })
+        ...(yield* isOwn(known, credentials.apiKey)) && { apiKey: credentials.apiKey }
       })
       const told = report.make(account, place, { session: Option.some(session) }, yield* DateTime.now)
       yield* Console.log(json ? JSON.stringify(told) : `${report.toText(told)}`)
@@ -106,8 +91,12 @@ export const command = Command.make(
   ])
 )
 
-const keptKey = (profile: string) =>
-  Effect.map(Configuration.read(profile), ({ apiKey }) => apiKey === undefined ? {} : { apiKey })
+/** Whether the key was typed in, now or before. One that the environment gives is its own affair. */
+const isOwn = ({ apiKey, profile }: Account.Account, used: Redacted.Redacted) =>
+  Effect.map(
+    Configuration.read(profile),
+    (remembered) => Option.isNone(apiKey) || remembered.apiKey !== undefined && Equal.equals(remembered.apiKey, used)
+  )
 
 /** What comes from a pipe has a line end that is no part of the password. */
 const readPassword = Effect.promise(() => text(process.stdin)).pipe(

@@ -7,6 +7,7 @@ import * as TenovosAuth from "@effect-tenovos/core/TenovosAuth"
 import * as Command from "effect/cli/Command"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Account from "./Account.ts"
 import { CommandError, fromAuthError } from "./CommandError.ts"
 import * as auth from "./internal/auth.ts"
@@ -24,7 +25,11 @@ export const command = Command.make(
     Effect.gen(function*() {
       const account = yield* Account.find(profile)
       yield* progress("Ending the session …")
-      const outcome = yield* auth.withAuth(account, TenovosAuth.TenovosAuth.use(({ signOut }) => signOut))
+      // The authority ends a session by an access token that lives. None is signed in for that.
+      const outcome = yield* auth.withAuth(
+        { ...account, password: Option.none() },
+        TenovosAuth.TenovosAuth.use(({ session, signOut }) => Effect.andThen(Effect.ignore(session), signOut))
+      )
       const say = (fields: { readonly revoked: boolean; readonly forgotten: boolean }, text: string) =>
         Console.log(json ? JSON.stringify({ profile: account.profile, ...fields }) : text)
       switch (outcome._tag) {

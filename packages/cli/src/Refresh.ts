@@ -31,7 +31,9 @@ export const command = Command.make(
         TenovosAuth.TenovosAuth.use(({ serve, sessionWith }) =>
           Effect.flatMap(serve(), ({ reason, session }) =>
             // One that was over has been renewed by now.
-            reason === "Adopted" ? sessionWith({ forceRefresh: true }) : Effect.succeed(session))
+            reason === "Refreshed" || reason === "SignedIn"
+              ? Effect.succeed(session)
+              : sessionWith({ forceRefresh: true }))
         )
       )
       const place = yield* Account.placeOf(account)

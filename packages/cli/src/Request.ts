@@ -35,12 +35,10 @@ export const command = Command.make(
   {
     method: Argument.Literals("METHOD", methods),
     path: Argument.String("PATH").pipe(Argument.withDescription("Below the session's endpoint, such as /asset/1.")),
-    data: Flag.String("data").pipe(
-      Flag.optional,
-      Flag.withMetavar("@FILE|-|TEXT"),
-      Flag.withDescription(
-        "The body: a file's, that of standard input, or the text itself. JSON, unless a header says else."
-      )
+    data: flags.text(
+      "data",
+      "@FILE|-|TEXT",
+      "The body: a file's, that of standard input, or the text itself. JSON, unless a header says else."
     ),
     headers: Flag.String("header").pipe(
       Flag.between(0, 100),
@@ -53,6 +51,9 @@ export const command = Command.make(
   ({ data, headers: lines, json, method, path, profile }) =>
     Effect.gen(function*() {
       const headers = yield* Effect.forEach(lines, parseHeader)
+      if (Option.isSome(data) && (method === "GET" || method === "HEAD")) {
+        return yield* usage(`A ${method} request has no body: leave --data out.`)
+      }
       const body = Option.isNone(data)
         ? HttpBody.empty
         : HttpBody.uint8Array(yield* read(data.value), "application/json")

@@ -64,21 +64,25 @@ const runChild = (
   Effect.callback((resume) => {
     // oxlint-disable-next-line node/no-process-env -- a program has the environment of who starts it.
     const child = spawn(program, args, { stdio: "inherit", env: { ...process.env, ...variables } })
+    const isAtTerminal = [process.stdin, process.stdout, process.stderr].some(({ isTTY }) => isTTY)
     const forward = (signal: NodeJS.Signals) => {
       // A terminal has sent it to the program too.
-      if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal)
+      if (signal !== "SIGINT" || !isAtTerminal) child.kill(signal)
     }
     for (const signal of forwarded) process.on(signal, forward)
     const ended = (result: Effect.Effect<number>) => {
       for (const signal of forwarded) process.off(signal, forward)
       resume(result)
     }
-    child.once("error", ({ code }: NodeJS.ErrnoException) =>
+    child.on("error", ({ code }: NodeJS.ErrnoException) => {
+      // A signal that it may not be sent: it runs all the same.
+      if (child.pid !== undefined) return
       ended(
         code === "ENOENT"
           ? Effect.as(Console.error(`tenovos: There is no program ${program}.`), 127)
           : Effect.as(Console.error(`tenovos: The program ${program} can't be run: ${code}.`), 126)
-      ))
+      )
+    })
     child.once("exit", (code, signal) =>
       ended(Effect.succeed(signal === null ? code ?? 0 : 128 + constants.signals[signal])))
   })

@@ -8,6 +8,7 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import { contractFlags } from "./internal/contractFlags.ts"
 import * as databaseFlag from "./internal/databaseFlag.ts"
+import { json, onOff } from "./internal/flags.ts"
 
 const isHttpUrl = (text: string): boolean => {
   const url = URL.parse(text)
@@ -40,14 +41,8 @@ const flags = {
     Flag.optional,
     Flag.withDescription("JSON file: { \"apiKeys\": [\"…\"], \"users\": [{ \"username\", \"password\", \"email\"? }] }")
   ),
-  dev: Flag.Boolean("dev").pipe(
-    Flag.withDefault(false),
-    Flag.withDescription("Let tests control it, at /__control and /__inspector. Only on loopback.")
-  ),
-  json: Flag.Boolean("json").pipe(
-    Flag.withDefault(false),
-    Flag.withDescription("Say where it listens as one line of JSON.")
-  )
+  dev: onOff("dev", "Let tests control it, at /__control and /__inspector. Only on loopback."),
+  json: json("where it listens")
 }
 
 /**

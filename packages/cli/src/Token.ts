@@ -5,7 +5,6 @@
  */
 import * as TenovosAuth from "@effect-tenovos/core/TenovosAuth"
 import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Account from "./Account.ts"
@@ -20,10 +19,7 @@ import * as token from "./internal/token.ts"
 export const command = Command.make(
   "token",
   {
-    header: Flag.Boolean("header").pipe(
-      Flag.withDefault(false),
-      Flag.withDescription("Print the three headers of a request, one on each line.")
-    ),
+    header: flags.onOff("header", "Print the three headers of a request, one on each line."),
     json: flags.json("the headers, where they are good, and until when"),
     profile: flags.profile
   },

@@ -83,6 +83,18 @@ describe("tenovos doctor", { timeout: 60_000 }, () => {
     assert.deepStrictEqual([away.code, strange.code], [4, 4])
   })
 
+  it("sends nobody's password", async () => {
+    const ada = user(url())
+    const before = (await control("journal?operation=authorize")).length
+    const env = { TENOVOS_USERNAME: "ada", TENOVOS_PASSWORD: "wrong" }
+
+    const result = await ada.run(["doctor"], { env })
+
+    assert.deepInclude(states(result.stdout), { session: "ok" })
+    // One, without a user, tells about endpoint, key and clock.
+    assert.strictEqual((await control("journal?operation=authorize")).length - before, 1)
+  })
+
   it("tells that the clocks differ", async () => {
     const ada = await signedIn()
     await control("clock", { advance: 120_000 })

@@ -159,6 +159,24 @@ describe("tenovos login", { timeout: 60_000 }, () => {
     assert.include((await ada.run(["status"])).stdout, "grace")
   })
 
+  it("sends no remembered key to another endpoint, and forgets one that is replaced", async () => {
+    const ada = user(url())
+    const remember = (endpointUrl: string) => {
+      mkdirSync(join(ada.home, ".config/tenovos"), { recursive: true })
+      writeFileSync(ada.config, JSON.stringify({ profiles: { default: { endpointUrl, apiKey: "old-key" } } }))
+    }
+    const login = ["login", "--username", "ada", "--password-stdin"]
+    remember("http://127.0.0.1:1/v1")
+
+    const result = await ada.run(login, { stdin: secrets.password, env: { TENOVOS_API_KEY: undefined } })
+    assertRefused(result, 2, /this is missing: TENOVOS_API_KEY/)
+
+    remember(url())
+    const { code } = await ada.run(login, { stdin: secrets.password })
+    assert.strictEqual(code, 0)
+    assert.notInclude(readFileSync(ada.config, "utf8"), "old-key")
+  })
+
   it("leaves no lease when it is interrupted while it signs in", async () => {
     const ada = user(url())
     await control("faults", { fault: { kind: "latency", milliseconds: 20_000 }, operations: ["authorize"], times: 1 })

@@ -63,3 +63,20 @@ describe("tenovos logout", { timeout: 60_000 }, () => {
     assertRefused(await user(url()).run(["logout", "--all"]), 2, /Unrecognized flag: --all/)
   })
 })
+
+describe("tenovos logout, hours after the last command", { timeout: 60_000 }, () => {
+  const { control, url } = authority()
+
+  it("ends a session whose access token has ended", async () => {
+    const ada = user(url())
+    await ada.login()
+    await ada.endAccessToken()
+    await control("clock", { advance: 3_601_000 })
+
+    const result = await ada.run(["logout", "--json"])
+
+    assert.deepInclude(JSON.parse(result.stdout), { revoked: true, forgotten: true })
+    const [session] = await control("sessions")
+    assert.isNotNull(session.revokedAt)
+  })
+})

@@ -116,6 +116,7 @@ describe("tenovos request", { timeout: 60_000 }, () => {
       [["request", "GET", "/", "--header", "a: b\nc: d"], /--header 'NAME: VALUE'/],
       [["request", "GET", "/", "--header", "accesstoken: x"], /is that of the session/],
       [["request", "POST", "/", "--data", "@nowhere"], /Can't read the file nowhere: NotFound/],
+      [["request", "GET", "/", "--data", "x"], /GET request has no body/],
       [["request", "GET", "/", "--profile", "/"], /profile's name/]
     ]))
 })

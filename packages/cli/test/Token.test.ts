@@ -58,9 +58,13 @@ describe("tenovos token", { timeout: 60_000 }, () => {
   it("needs no network while the session is good", async () => {
     const ada = await signedIn()
 
-    const offline = await ada.run(["token"], { env: { HTTPS_PROXY: "http://127.0.0.1:1", NODE_USE_ENV_PROXY: "1" } })
+    const env = { HTTP_PROXY: "http://127.0.0.1:1", NODE_USE_ENV_PROXY: "1" }
 
-    assert.strictEqual(offline.code, 0)
+    const offline = await ada.run(["token"], { env })
+    await ada.endAccessToken()
+    const ended = await ada.run(["token"], { env })
+
+    assert.deepStrictEqual([offline.code, ended.code], [0, 4])
   })
 
   it("tells that there is no session", async () => {

@@ -1,7 +1,7 @@
 import { Session, SessionStore, SessionStoreFile } from "@effect-tenovos/core"
 import { NodeServices } from "@effect/platform-node"
 import { afterAll, assert, beforeAll, onTestFinished } from "@effect/vitest"
-import { DateTime, Effect } from "effect"
+import { DateTime, Effect, Layer } from "effect"
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, watch, writeFileSync } from "node:fs"
@@ -149,8 +149,11 @@ export const user = (endpointUrl: string, home = emptyFolder()) => {
           yield* store.commit(new Session.Session({ ...ended, generation: generation + 1 }), generation)
         })
       ).pipe(
-        Effect.provide(SessionStoreFile.layer({ folder: sessions, name: decodeURIComponent(name) })),
-        Effect.provide(NodeServices.layer),
+        Effect.provide(
+          SessionStoreFile.layer({ folder: sessions, name: decodeURIComponent(name) }).pipe(
+            Layer.provide(NodeServices.layer)
+          )
+        ),
         Effect.runPromise
       )
     },
