@@ -1,13 +1,14 @@
 /**
- * The main job, shown on a real authority: sign in, call, refresh, be refused, sign out.
+ * The main job, shown on a real authority: sign in, call, outlive an outage, refresh, sign out, be refused.
  *
  * Every line is a step that held, with the seconds since the start. A step that does not hold ends the demo with
  * exit code 1.
  */
 import { Session, TenovosAuth, TenovosClient, TokenEndpoint } from "@effect-tenovos/core"
 import { AuthorityServer, Seed } from "@effect-tenovos/server"
+import { AuthorityControl } from "@effect-tenovos/testing"
 import { NodeRuntime } from "@effect/platform-node"
-import { Clock, Console, DateTime, Duration, Effect, Layer, Redacted, Ref } from "effect"
+import { Clock, Console, DateTime, Duration, Effect, Fiber, Layer, Redacted, Ref, Stream } from "effect"
 import { FetchHttpClient, HttpClient } from "effect/http"
 
 const tokenLife = Duration.seconds(8)
@@ -20,7 +21,7 @@ const demo = Effect.gen(function*() {
       (now) => Console.log(`${((now - startedAt) / 1000).toFixed(2).padStart(5)} s  ${text}`)
     )
 
-  const { endpointUrl } = yield* AuthorityServer.AuthorityServer
+  const { endpointUrl, origin } = yield* AuthorityServer.AuthorityServer
   const made = yield* Seed.firstStart
   const credentials = yield* Effect.fromOption(made)
   yield* say(`An authority listens on ${endpointUrl}. Its access tokens live for ${Duration.format(tokenLife)}.`)
@@ -48,8 +49,24 @@ const demo = Effect.gen(function*() {
     const refreshableUntil = yield* Effect.fromOption(Session.refreshTokenExpiresAt(first))
     yield* say(`The refresh token can be used until ${DateTime.formatIsoDate(refreshableUntil)}.`)
 
-    yield* say("Waiting until the access token has ended …")
+    yield* say("Waiting until a renewal is due, and for an outage …")
     const before = yield* auth.session
+    const { faults } = yield* AuthorityControl.make({ origin })
+    yield* faults.inject({ payload: { fault: { kind: "status", status: 503 }, operations: ["refresh"] } })
+    const failed = yield* auth.events.pipe(
+      Stream.filter(({ _tag }) => _tag === "RefreshFailed"),
+      Stream.runHead,
+      Effect.forkChild({ startImmediately: true })
+    )
+    const left = Session.remaining(before, yield* DateTime.now)
+    yield* Effect.sleep(Duration.subtract(left, Duration.millis(1200)))
+    const meanwhile = yield* Effect.forkChild(call)
+    yield* Fiber.join(failed)
+    yield* faults.clear({})
+    yield* check("a call during the outage is answered", (yield* Fiber.join(meanwhile)).status === 200)
+    yield* say("The authority failed to renew it. A call was answered all the same, with the token in hand.")
+
+    yield* say("Waiting until the access token has ended …")
     yield* Effect.sleep(Session.remaining(before, yield* DateTime.now))
     const again = yield* call
     const second = yield* auth.session
@@ -117,6 +134,6 @@ const countExchanges = (counters: { readonly signIns: Ref.Ref<number>; readonly 
   ).pipe(Layer.provide(FetchHttpClient.layer))
 
 demo.pipe(
-  Effect.provide(AuthorityServer.layerNode({ port: 0, accessTokenLife: tokenLife })),
+  Effect.provide(AuthorityServer.layerNode({ port: 0, accessTokenLife: tokenLife, dev: true })),
   NodeRuntime.runMain
 )

@@ -48,6 +48,7 @@ describe("demo", () => {
       for (
         const step of [
           "1,000 concurrent calls were answered, with one sign-in",
+          "The authority failed to renew it. A call was answered all the same",
           "by a refresh and no sign-in",
           "A wrong password fails with Unauthorized",
           "A sign-in without a user name fails with BadRequest",

@@ -4,14 +4,14 @@ import * as endpoint from "./endpoint.ts"
 import { atMost, type Figure, plain, round } from "./figure.ts"
 import * as peers from "./peers.ts"
 
-const options = { life: 2000, delay: 233 }
+export const options = { life: 2000, delay: 233 }
 const length = 20_000
 const pace = 5
 /** How long a caller waits before it gives up. */
 const deadline = 2000
 const outage = { from: 8500, until: 11_500 }
 
-interface Tally {
+export interface Tally {
   readonly name: string
   readonly requests: number
   readonly calls: number
@@ -23,16 +23,26 @@ interface Tally {
   readonly attempts: number
   /** Milliseconds from the first token request after the outage to the first call that was served. */
   readonly recovery: number
+  /** Of each call, in milliseconds: when it came, and how long it waited. */
+  readonly waits: ReadonlyArray<readonly [at: number, waited: number]>
+  /** When the endpoint was asked for a token, in milliseconds. */
+  readonly asked: ReadonlyArray<number>
 }
 
-const load = async (peer: peers.Peer, point: endpoint.Endpoint, withOutage: boolean): Promise<Tally> => {
+const load = async (
+  peer: peers.Peer,
+  point: endpoint.Endpoint,
+  { length, withOutage }: { readonly length: number; readonly withOutage: boolean }
+): Promise<Tally> => {
   await peer.token()
   const start = Date.now()
   const calls: Array<Promise<void>> = []
   const served: Array<number> = []
+  const waits: Array<readonly [number, number]> = []
   const tally = { delayed: 0, longest: 0, expired: 0, failed: 0 }
 
   const call = async () => {
+    const at = Date.now() - start
     const from = performance.now()
     const signal = AbortSignal.timeout(deadline)
     try {
@@ -46,6 +56,7 @@ const load = async (peer: peers.Peer, point: endpoint.Endpoint, withOutage: bool
     const waited = performance.now() - from
     if (waited > 50) tally.delayed++
     tally.longest = Math.max(tally.longest, waited)
+    waits.push([at, waited])
   }
 
   for (let elapsed = 0; elapsed < length; elapsed = Date.now() - start) {
@@ -65,7 +76,9 @@ const load = async (peer: peers.Peer, point: endpoint.Endpoint, withOutage: bool
     calls: calls.length,
     ...tally,
     attempts: answered.filter((instant) => instant >= outage.from && instant < outage.until).length,
-    recovery: first - start - (back - options.delay)
+    recovery: first - start - (back - options.delay),
+    waits,
+    asked: point.asked.map((instant) => instant - start)
   }
 }
 
@@ -74,12 +87,26 @@ const all = (withOutage: boolean) =>
     const runs = [peers.byHand, peers.byHandProactive, peers.smithy, peers.google, peers.azure, peers.amplify].map(
       (make) => {
         const point = endpoint.make(options)
-        return load(make(point), point, withOutage)
+        return load(make(point), point, { length, withOutage })
       }
     )
     const point = endpoint.make(options)
-    const ours = load(yield* peers.tenovos(point), point, withOutage)
+    const ours = load(yield* peers.tenovos(point), point, { length, withOutage })
     return yield* Effect.promise(() => Promise.all([ours, ...runs]))
+  }).pipe(Effect.scoped)
+
+/** The life of some tokens under this load, with this library and with a cache that renews when a token has ended. */
+export const timeline = (length: number): Effect.Effect<{ readonly ours: Tally; readonly lazy: Tally }> =>
+  Effect.gen(function*() {
+    const points = { ours: endpoint.make(options), lazy: endpoint.make(options) }
+    const peer = yield* peers.tenovos(points.ours)
+    const [ours, lazy] = yield* Effect.promise(() =>
+      Promise.all([
+        load(peer, points.ours, { length, withOutage: false }),
+        load(peers.byHand(points.lazy), points.lazy, { length, withOutage: false })
+      ])
+    )
+    return { ours, lazy }
   }).pipe(Effect.scoped)
 
 const line = (tally: Tally) =>
