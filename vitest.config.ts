@@ -73,6 +73,8 @@ export default defineConfig({
       storeOnPostgres,
       storeOnRedis
     ].map((test) => ({ extends: true, test })),
+    // By default one core is left idle, which of two is half.
+    maxWorkers: "100%",
     reporters: ["default", "./scripts/closing-line.ts"],
     testTimeout: 30_000,
     hookTimeout: 30_000,

