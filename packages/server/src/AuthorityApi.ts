@@ -215,14 +215,26 @@ const emptied = (body: typeof TenovosApi.ExpireRequest.Type, isStrict: boolean) 
     Effect.orDie
   )
 
+const invalidSearch = "Invalid Search Query"
+const decodeSearch = Schema.decodeUnknownEffect(SampleApi.Search)
+
 const layerSample = HttpApiBuilder.group(AuthorityApi, "sample", (handlers) =>
   handlers
-    .handle("templates", () => Effect.succeed(SampleApi.answers.templates))
+    .handle("templates", () => Effect.succeed(SampleApi.templates))
     .handleRaw("search", ({ request }) =>
-      Effect.flatMap(readJson(request, "Invalid Request"), (body) =>
-        Predicate.isObject(body) && !Array.isArray(body)
-          ? Effect.succeed(SampleApi.answers.search)
-          : new TenovosApi.BadRequest({ message: "Invalid Request" }))))
+      readJson(request, invalidSearch).pipe(
+        Effect.flatMap((body) => decodeSearch(body)),
+        Effect.mapBoth({
+          onFailure: () => new TenovosApi.BadRequest({ message: invalidSearch }),
+          onSuccess: SampleApi.search
+        })
+      ))
+    .handle("asset", ({ params: { id } }) => {
+      const asset = SampleApi.assets.find(({ objectId }) => objectId === id)
+      return asset === undefined
+        ? new SampleApi.AssetNotFound({ message: "Asset not found" })
+        : Effect.succeed(asset)
+    }))
 
 const layerUnderV1 = HttpApiBuilder.layer(AuthorityApi).pipe(
   Layer.provide([layerAuthorization, layerSample]),

@@ -1,6 +1,6 @@
 /**
- * Two operations of the Tenovos API, so that a program has something to call. They ask for all three headers, as every
- * authenticated operation does, and always answer the same.
+ * Three operations of the Tenovos API, so that a program has something to call: a list, a search that comes in pages, and
+ * one asset. They ask for all three headers, as every authenticated operation does, and always answer the same.
  *
  * @since 0.1.0
  */
@@ -72,20 +72,55 @@ export const Template = Schema.Struct({ templateId: Schema.String, templateName:
 })
 
 /**
+ * An asset: of what the API tells about one, the two things that name it.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Asset = Schema.Struct({ objectId: Schema.String, filename: Schema.String }).annotate({
+  identifier: "Asset"
+})
+
+/**
+ * Which assets a search wants: up to `limit` of them, 50 by default and 100 at most, `from` the first on. What else a
+ * search says is not looked at, and every asset is a hit.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Search = Schema.Struct({
+  from: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))),
+  limit: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 100 })))
+}).annotate({ identifier: "Search" })
+
+/**
+ * A page of what was found. `hitCount` is how many assets are on it: one with fewer than were asked for is the last.
+ *
  * @category schemas
  * @since 0.1.0
  */
 export const SearchResult = Schema.Struct({
-  totalHits: Schema.Int,
-  items: Schema.Array(Schema.Struct({ objectId: Schema.String, filename: Schema.String }))
+  hitCount: Schema.Int,
+  result: Schema.Array(Asset)
 }).annotate({ identifier: "SearchResult" })
+
+/**
+ * There is no such asset, or it is not for this user.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class AssetNotFound extends Schema.Error<AssetNotFound>("@effect-tenovos/server/SampleApi/AssetNotFound")(
+  Schema.Struct({ message: Schema.String }),
+  { httpApiStatus: 403, description: "Asset not found." }
+) {}
 
 const secured = OpenApi.annotations({
   transform: (operation) => ({ ...operation, security: [{ ApiKeyAuth: [], AccessToken: [], Authorization: [] }] })
 })
 
 /**
- * `GET /security/template` and `POST /search/keyword`.
+ * `GET /security/template`, `POST /search/keyword` and `GET /asset/{id}`.
  *
  * @category groups
  * @since 0.1.0
@@ -93,9 +128,14 @@ const secured = OpenApi.annotations({
 export class Sample extends HttpApiGroup.make("sample").add(
   HttpApiEndpoint.get("templates", "/security/template", { success: Schema.Array(Template) }).annotateMerge(secured),
   HttpApiEndpoint.post("search", "/search/keyword", {
-    payload: Schema.Record(Schema.String, Schema.Unknown),
+    payload: Search,
     success: SearchResult,
     error: BadRequest
+  }).annotateMerge(secured),
+  HttpApiEndpoint.get("asset", "/asset/:id", {
+    params: { id: Schema.String },
+    success: Asset,
+    error: AssetNotFound
   }).annotateMerge(secured)
 )
   // The last one runs first.
@@ -105,24 +145,37 @@ export class Sample extends HttpApiGroup.make("sample").add(
 {}
 
 /**
- * What the two operations answer.
+ * The templates that there are.
  *
  * @category constants
  * @since 0.1.0
  */
-export const answers: {
-  readonly templates: ReadonlyArray<typeof Template.Type>
-  readonly search: typeof SearchResult.Type
-} = {
-  templates: [
-    { templateId: "0f3a6f0e-5f0c-4c51-9b5f-3d1f5a3f0001", templateName: "Everyone may read" },
-    { templateId: "0f3a6f0e-5f0c-4c51-9b5f-3d1f5a3f0002", templateName: "Editors may change" }
-  ],
-  search: {
-    totalHits: 2,
-    items: [
-      { objectId: "7c1d9a52-0a86-4f3d-8c9e-6b1f5a3f0001", filename: "autumn.jpg" },
-      { objectId: "7c1d9a52-0a86-4f3d-8c9e-6b1f5a3f0002", filename: "winter.mp4" }
-    ]
+export const templates: ReadonlyArray<typeof Template.Type> = [
+  { templateId: "0f3a6f0e-5f0c-4c51-9b5f-3d1f5a3f0001", templateName: "Everyone may read" },
+  { templateId: "0f3a6f0e-5f0c-4c51-9b5f-3d1f5a3f0002", templateName: "Editors may change" }
+]
+
+/**
+ * The assets that there are, the oldest first.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const assets: ReadonlyArray<typeof Asset.Type> = Array.from({ length: 234 }, (_, index) => {
+  const number = String(index + 1).padStart(4, "0")
+  return {
+    objectId: `7c1d9a52-0a86-4f3d-8c9e-6b1f5a3f${number}`,
+    filename: `${index % 2 === 0 ? "autumn" : "winter"}-${number}.jpg`
   }
+})
+
+/**
+ * What a search finds.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const search = ({ from = 0, limit = 50 }: typeof Search.Type): typeof SearchResult.Type => {
+  const result = assets.slice(from, from + limit)
+  return { hitCount: result.length, result }
 }

@@ -234,6 +234,7 @@ describe("the API key", () => {
         ["PUT", "/v1/auth/token"],
         ["GET", "/v1/security/template"],
         ["POST", "/v1/search/keyword"],
+        ["GET", "/v1/asset/1"],
         ["GET", "/v1/nothing"],
         ["GET", "/v1"]
       ] as const
@@ -292,7 +293,7 @@ describe("what stands beside the contract", () => {
       assert.notMatch(text, /<(?:script|link|img|iframe)[^>]+(?:src|href)="(?:https?:)?\/\//)
     }).pipe(Effect.provide(fixtures.layer())))
 
-  it.effect("describes itself, with its own address and all four operations", () =>
+  it.effect("describes itself, with its own address and all its operations", () =>
     Effect.gen(function*() {
       const { body, status } = yield* call("GET", "/openapi.json")
       const document = OpenApi.fromApi(AuthorityApi.AuthorityApi)
@@ -300,7 +301,12 @@ describe("what stands beside the contract", () => {
       assert.strictEqual(status, 200)
       assert.deepStrictEqual(body, JSON.parse(JSON.stringify(document)))
       assert.deepStrictEqual(document.servers, [{ url: "/v1" }])
-      assert.deepStrictEqual(Object.keys(document.paths), ["/auth/token", "/security/template", "/search/keyword"])
+      assert.deepStrictEqual(Object.keys(document.paths), [
+        "/auth/token",
+        "/security/template",
+        "/search/keyword",
+        "/asset/{id}"
+      ])
       assert.includeMembers(Object.keys(document.components.securitySchemes), [
         "ApiKeyAuth",
         "BasicAuth",

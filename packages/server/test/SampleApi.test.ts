@@ -1,6 +1,7 @@
 import { SampleApi } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import * as jose from "jose"
 import { createSecretKey, type KeyObject, sign } from "node:crypto"
 import * as fixtures from "./fixtures/authority.ts"
@@ -12,12 +13,34 @@ describe("SampleApi", () => {
     Effect.gen(function*() {
       const { session } = yield* signIn
       const headers = { AccessToken: session.accessToken, Authorization: session.authorization }
+      const [asset] = SampleApi.assets
 
       const templates = yield* call("GET", "/v1/security/template", { headers })
-      const search = yield* call("POST", "/v1/search/keyword", { headers, body: { keyword: "autumn" } })
+      const search = yield* call("POST", "/v1/search/keyword", { headers, body: { searchTerm: ["*"] } })
+      const found = yield* call("GET", `/v1/asset/${asset?.objectId}`, { headers })
+      const missing = yield* call("GET", "/v1/asset/1", { headers })
 
-      assert.deepStrictEqual([templates.status, templates.body], [200, SampleApi.answers.templates])
-      assert.deepStrictEqual([search.status, search.body], [200, SampleApi.answers.search])
+      assert.deepStrictEqual([templates.status, templates.body], [200, SampleApi.templates])
+      assert.deepStrictEqual([search.status, search.body], [200, SampleApi.search({ from: 0, limit: 50 })])
+      assert.deepStrictEqual([found.status, found.body], [200, asset])
+      assert.deepStrictEqual([missing.status, missing.body], [403, { message: "Asset not found" }])
+    }).pipe(Effect.provide(fixtures.layer())))
+
+  it.effect("find every asset once, page by page", () =>
+    Effect.gen(function*() {
+      const { session } = yield* signIn
+      const headers = { AccessToken: session.accessToken, Authorization: session.authorization }
+      const search = (body: unknown) => call("POST", "/v1/search/keyword", { headers, body })
+
+      const pages = yield* Effect.forEach([0, 100, 200, 300], (from) => search({ from, limit: 100 }))
+      const results = pages.map(({ body }) => Schema.decodeUnknownSync(SampleApi.SearchResult)(body))
+
+      assert.deepStrictEqual(results.map(({ hitCount }) => hitCount), [100, 100, 34, 0])
+      assert.deepStrictEqual(results.flatMap(({ result }) => result), SampleApi.assets)
+      for (const body of [[], "x", { from: -1 }, { from: 0.5 }, { limit: 0 }, { limit: 101 }, { limit: "9" }]) {
+        const { body: answer, status } = yield* search(body)
+        assert.deepStrictEqual([status, answer], [400, { status: "error", message: "Invalid Search Query" }])
+      }
     }).pipe(Effect.provide(fixtures.layer())))
 
   it.effect("refuse as the gateway does when one is missing, wrong, swapped or of another session", () =>
@@ -54,7 +77,8 @@ describe("SampleApi", () => {
         for (
           const answer of [
             yield* call("GET", "/v1/security/template", { headers }),
-            yield* call("POST", "/v1/search/keyword", { headers, body: "x" })
+            yield* call("POST", "/v1/search/keyword", { headers, body: "x" }),
+            yield* call("GET", "/v1/asset/1", { headers })
           ]
         ) {
           assert.deepStrictEqual([answer.status, answer.body], [401, { message: "Unauthorized" }])
