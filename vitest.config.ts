@@ -59,14 +59,21 @@ export default defineConfig({
     projects: [
       ...[
         ...packages,
+        { name: "examples", root: "docs/examples" },
         // In real time, and so when nothing else runs.
-        { name: "examples", root: "docs/examples", sequence: { groupOrder: 1 } },
+        { name: "demo", root: "docs/examples", sequence: { groupOrder: 1 } },
         // Many processes of their own.
         { name: "fleets", root: "packages/testing/test/fleet", sequence: { groupOrder: 2 } }
       ].map((project) => ({
         ...project,
-        include: project.name === "fleets" ? ["*.test.ts"] : ["test/**/*.test.ts"],
-        exclude: ["test/postgres/**", "test/redis/**", "test/fleet/**", ...repetitive]
+        include: { fleets: ["*.test.ts"], demo: ["test/demo.test.ts"] }[project.name] ?? ["test/**/*.test.ts"],
+        exclude: [
+          "test/postgres/**",
+          "test/redis/**",
+          "test/fleet/**",
+          ...(project.name === "examples" ? ["test/demo.test.ts"] : []),
+          ...repetitive
+        ]
       })),
       file,
       postgres,

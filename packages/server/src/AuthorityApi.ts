@@ -229,12 +229,11 @@ const layerSample = HttpApiBuilder.group(AuthorityApi, "sample", (handlers) =>
           onSuccess: SampleApi.search
         })
       ))
-    .handle("asset", ({ params: { id } }) => {
-      const asset = SampleApi.assets.find(({ objectId }) => objectId === id)
-      return asset === undefined
-        ? new SampleApi.AssetNotFound({ message: "Asset not found" })
-        : Effect.succeed(asset)
-    }))
+    .handle("asset", ({ params: { id } }) =>
+      Option.match(SampleApi.find(id), {
+        onNone: () => Effect.fail(new SampleApi.AssetNotFound({ message: "Asset not found" })),
+        onSome: Effect.succeed
+      })))
 
 const layerUnderV1 = HttpApiBuilder.layer(AuthorityApi).pipe(
   Layer.provide([layerAuthorization, layerSample]),

@@ -156,26 +156,45 @@ export const templates: ReadonlyArray<typeof Template.Type> = [
 ]
 
 /**
- * The assets that there are, the oldest first.
+ * How many assets there are.
  *
  * @category constants
  * @since 0.1.0
  */
-export const assets: ReadonlyArray<typeof Asset.Type> = Array.from({ length: 234 }, (_, index) => {
-  const number = String(index + 1).padStart(4, "0")
-  return {
-    objectId: `7c1d9a52-0a86-4f3d-8c9e-6b1f5a3f${number}`,
-    filename: `${index % 2 === 0 ? "autumn" : "winter"}-${number}.jpg`
-  }
-})
+export const total = 1234
 
 /**
- * What a search finds.
+ * The asset of this number, counted from 1, the oldest.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const asset = (number: number): typeof Asset.Type => {
+  const digits = String(number).padStart(4, "0")
+  return {
+    objectId: `7c1d9a52-0a86-4f3d-8c9e-6b1f5a3f${digits}`,
+    filename: `${number % 2 === 0 ? "winter" : "autumn"}-${digits}.jpg`
+  }
+}
+
+/**
+ * The asset of this id, if there is one.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const find = (id: string): Option.Option<typeof Asset.Type> => {
+  const number = Number(id.slice(-4))
+  return number >= 1 && number <= total && asset(number).objectId === id ? Option.some(asset(number)) : Option.none()
+}
+
+/**
+ * What a search finds: the oldest first.
  *
  * @category combinators
  * @since 0.1.0
  */
 export const search = ({ from = 0, limit = 50 }: typeof Search.Type): typeof SearchResult.Type => {
-  const result = assets.slice(from, from + limit)
-  return { hitCount: result.length, result }
+  const hitCount = Math.max(0, Math.min(limit, total - from))
+  return { hitCount, result: Array.from({ length: hitCount }, (_, index) => asset(from + index + 1)) }
 }

@@ -13,12 +13,12 @@ describe("SampleApi", () => {
     Effect.gen(function*() {
       const { session } = yield* signIn
       const headers = { AccessToken: session.accessToken, Authorization: session.authorization }
-      const [asset] = SampleApi.assets
+      const asset = SampleApi.asset(SampleApi.total)
 
       const templates = yield* call("GET", "/v1/security/template", { headers })
       const search = yield* call("POST", "/v1/search/keyword", { headers, body: { searchTerm: ["*"] } })
-      const found = yield* call("GET", `/v1/asset/${asset?.objectId}`, { headers })
-      const missing = yield* call("GET", "/v1/asset/1", { headers })
+      const found = yield* call("GET", `/v1/asset/${asset.objectId}`, { headers })
+      const missing = yield* call("GET", `/v1/asset/${SampleApi.asset(SampleApi.total + 1).objectId}`, { headers })
 
       assert.deepStrictEqual([templates.status, templates.body], [200, SampleApi.templates])
       assert.deepStrictEqual([search.status, search.body], [200, SampleApi.search({ from: 0, limit: 50 })])
@@ -26,17 +26,24 @@ describe("SampleApi", () => {
       assert.deepStrictEqual([missing.status, missing.body], [403, { message: "Asset not found" }])
     }).pipe(Effect.provide(fixtures.layer())))
 
-  it.effect("find every asset once, page by page", () =>
+  it.effect("find the assets page by page, the oldest first", () =>
     Effect.gen(function*() {
       const { session } = yield* signIn
       const headers = { AccessToken: session.accessToken, Authorization: session.authorization }
       const search = (body: unknown) => call("POST", "/v1/search/keyword", { headers, body })
 
-      const pages = yield* Effect.forEach([0, 100, 200, 300], (from) => search({ from, limit: 100 }))
+      const pages = yield* Effect.forEach([0, 100, 1150, 1200, 1300], (from) => search({ from, limit: 100 }))
       const results = pages.map(({ body }) => Schema.decodeUnknownSync(SampleApi.SearchResult)(body))
 
-      assert.deepStrictEqual(results.map(({ hitCount }) => hitCount), [100, 100, 34, 0])
-      assert.deepStrictEqual(results.flatMap(({ result }) => result), SampleApi.assets)
+      assert.deepStrictEqual(results.map(({ hitCount }) => hitCount), [100, 100, 84, 34, 0])
+      const names = results.map(({ result }) => [result[0]?.filename, result.at(-1)?.filename])
+      assert.deepStrictEqual(names, [
+        ["autumn-0001.jpg", "winter-0100.jpg"],
+        ["autumn-0101.jpg", "winter-0200.jpg"],
+        ["autumn-1151.jpg", "winter-1234.jpg"],
+        ["autumn-1201.jpg", "winter-1234.jpg"],
+        [undefined, undefined]
+      ])
       for (const body of [[], "x", { from: -1 }, { from: 0.5 }, { limit: 0 }, { limit: 101 }, { limit: "9" }]) {
         const { body: answer, status } = yield* search(body)
         assert.deepStrictEqual([status, answer], [400, { status: "error", message: "Invalid Search Query" }])
