@@ -60,7 +60,7 @@ export const routes = HttpRouter.use(Effect.fnUntraced(function*(router) {
         Effect.map((found) => HttpServerResponse.jsonUnsafe(found)),
         // Why is for the log, and not for the browser.
         Effect.tapError((error) => Effect.logWarning("A search failed", error)),
-        Effect.catch(() => Effect.succeed(HttpServerResponse.empty({ status: 502 })))
+        Effect.orElseSucceed(() => HttpServerResponse.empty({ status: 502 }))
       )
     })
   )

@@ -79,7 +79,7 @@ export const routes = (options: {
         return HttpServerResponse.empty({ status: 200 })
       }).pipe(
         Effect.tapError((error) => Effect.logWarning("A webhook was not dealt with", error)),
-        Effect.catch(() => Effect.succeed(HttpServerResponse.empty({ status: 503 }))),
+        Effect.orElseSucceed(() => HttpServerResponse.empty({ status: 503 })),
         Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(64 * 1024))
       )
     )

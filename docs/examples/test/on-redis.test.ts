@@ -54,8 +54,7 @@ describe.skipIf(missing !== undefined && process.env["CI"] === undefined)(
 
         yield* control.clock.advance({ payload: { advance: 24 * 3_600_000 } })
         const second = yield* batch({ worker: 0, workers: 1 }).pipe(
-          Effect.provide(Live),
-          Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord(env)))
+          Effect.provide(Layer.provide(Live, ConfigProvider.layer(ConfigProvider.fromEnvRecord(env))))
         )
 
         assert.strictEqual(second.looked, 1234)

@@ -230,10 +230,10 @@ const layerSample = HttpApiBuilder.group(AuthorityApi, "sample", (handlers) =>
         })
       ))
     .handle("asset", ({ params: { id } }) =>
-      Option.match(SampleApi.find(id), {
-        onNone: () => Effect.fail(new SampleApi.AssetNotFound({ message: "Asset not found" })),
-        onSome: Effect.succeed
-      })))
+      Effect.mapError(
+        Effect.fromOption(SampleApi.find(id)),
+        () => new SampleApi.AssetNotFound({ message: "Asset not found" })
+      )))
 
 const layerUnderV1 = HttpApiBuilder.layer(AuthorityApi).pipe(
   Layer.provide([layerAuthorization, layerSample]),
