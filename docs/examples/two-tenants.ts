@@ -12,7 +12,7 @@ import { FetchHttpClient, HttpClient, HttpClientResponse } from "effect/http"
 const Templates = Schema.Array(Schema.Struct({ templateName: Schema.String }))
 
 /** Does what it is given as this tenant. */
-export const asTenant = (account: Credentials.Credentials) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+const asTenant = (account: Credentials.Credentials) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   TenovosAuthMap.TenovosAuthMap.use((tenants) =>
     Effect.provide(effect, TenovosClient.layer.pipe(Layer.provide(tenants.get(account))))
   )

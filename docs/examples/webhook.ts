@@ -7,7 +7,7 @@
 import { TenovosAuth, TenovosClient } from "@effect-tenovos/core"
 import { NodeCrypto, NodeHttpServer, NodeRuntime } from "@effect/platform-node"
 import { ByteSize, Clock, Config, Console, Duration, Effect, Layer, Redacted, Schema } from "effect"
-import { type CryptoError, Mac } from "effect/crypto"
+import { Mac } from "effect/crypto"
 import {
   FetchHttpClient,
   HttpClient,
@@ -24,16 +24,15 @@ const Event = Schema.fromJsonString(Schema.Struct({
   asset: Schema.optionalKey(Schema.Struct({ id: Schema.String }))
 }))
 
-export const Asset = Schema.Struct({ objectId: Schema.String, filename: Schema.String })
+const Asset = Schema.Struct({ objectId: Schema.String, filename: Schema.String })
 
 /** One that was sent longer ago is somebody's copy. */
 const tolerance = Duration.minutes(5)
 
-type Verify = (tag: Uint8Array, signed: Uint8Array) => Effect.Effect<boolean, CryptoError.CryptoError>
-
 /** Whether Tenovos signed this: see "Verifying Webhook Signatures" in its developer portal. */
 const isSigned = Effect.fnUntraced(function*(
-  verify: Verify,
+  mac: Mac.Mac["Service"],
+  key: Mac.Key,
   request: HttpServerRequest.HttpServerRequest,
   body: string
 ) {
@@ -44,7 +43,7 @@ const isSigned = Effect.fnUntraced(function*(
   const signed = new TextEncoder().encode(`${id}.${seconds}.${body}`)
   // More than one while the secret is being changed.
   const tags = signatures.split(" ").filter((signature) => signature.startsWith("v1,"))
-  const verdicts = yield* Effect.forEach(tags, (tag) => verify(Buffer.from(tag.slice(3), "base64"), signed))
+  const verdicts = yield* Effect.forEach(tags, (tag) => mac.verify(key, Buffer.from(tag.slice(3), "base64"), signed))
   return verdicts.includes(true)
 })
 
@@ -58,7 +57,6 @@ export const routes = (options: {
     const mac = yield* Mac.Mac
     const secret = Redacted.value(options.secret).replace(/^whsec_/, "")
     const key = yield* Mac.key(Mac.hmacSha256, Buffer.from(secret, "base64"))
-    const verify: Verify = (tag, signed) => mac.verify(key, tag, signed)
 
     yield* router.add(
       "POST",
@@ -66,7 +64,7 @@ export const routes = (options: {
       Effect.gen(function*() {
         const request = yield* HttpServerRequest.HttpServerRequest
         const body = yield* request.text
-        if (!(yield* isSigned(verify, request, body))) return HttpServerResponse.empty({ status: 401 })
+        if (!(yield* isSigned(mac, key, request, body))) return HttpServerResponse.empty({ status: 401 })
 
         const { asset, eventType } = yield* Schema.decodeEffect(Event)(body)
         if (asset !== undefined && !/\.(?:deleted|purged)$/.test(eventType)) {
