@@ -59,7 +59,8 @@ export default defineConfig({
     projects: [
       ...[
         ...packages,
-        { name: "examples", root: "docs/examples" },
+        // Programs import by the barrel, and to load those for each file anew would cost more than the tests do.
+        { name: "examples", root: "docs/examples", isolate: false },
         // In real time, and so when nothing else runs.
         { name: "demo", root: "docs/examples", sequence: { groupOrder: 1 } },
         // Many processes of their own.
