@@ -4,7 +4,14 @@
  *
  * Nobody signs out at the end: the session is the next night's, and those who are still at work need it.
  */
-import { RefreshPolicy, SessionEncryption, SessionStoreRedis, TenovosAuth, TenovosClient } from "@effect-tenovos/core"
+import {
+  Credentials,
+  RefreshPolicy,
+  SessionEncryption,
+  SessionStoreRedis,
+  TenovosAuth,
+  TenovosClient
+} from "@effect-tenovos/core"
 import { NodeRedis, NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Layer, Schema, Stream } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
@@ -24,7 +31,13 @@ export const batch = Effect.fn("batch")(function*(share: { readonly worker: numb
 
   const search = (from: number) =>
     HttpClientRequest.post("/search/keyword").pipe(
-      HttpClientRequest.bodyJsonUnsafe({ searchTerm: ["*"], from, limit: pageSize }),
+      HttpClientRequest.bodyJsonUnsafe({
+        searchTerm: ["*"],
+        from,
+        limit: pageSize,
+        // The same order for all workers.
+        sortBy: [{ metadataDefinitionSearchField: "createdEpoch", order: "asc" }]
+      }),
       client.execute,
       Effect.flatMap(HttpClientResponse.schemaBodyJson(Page))
     )
@@ -48,14 +61,11 @@ const Store = Layer.unwrap(
     SessionStoreRedis.layerLazy(NodeRedis.layer({ url }), { key: "tenovos:session:nightly" }))
 ).pipe(Layer.provide(SessionEncryption.layerConfig))
 
-const account = Config.all({
-  apiKey: Config.Redacted("TENOVOS_API_KEY"),
-  username: Config.String("TENOVOS_USERNAME"),
-  password: Config.Redacted("TENOVOS_PASSWORD"),
-  endpointUrl: Config.String("TENOVOS_ENDPOINT_URL"),
+const account = Config.map(Credentials.config, (credentials) => ({
+  ...credentials,
   // Renews in good time by itself, whether anybody asks or not: a batch may be busy with one call for long.
-  policy: Config.succeed(RefreshPolicy.batch)
-})
+  policy: RefreshPolicy.batch
+}))
 
 export const Live = TenovosClient.layer.pipe(
   Layer.provideMerge(TenovosAuth.layerConfig(account, Store)),
