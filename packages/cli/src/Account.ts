@@ -23,6 +23,8 @@ import { type CommandError, usage } from "./CommandError.ts"
 import * as Configuration from "./Configuration.ts"
 
 /**
+ * Who a command acts for: what the flags, the environment and the configuration say of one profile, in this order.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -113,6 +115,9 @@ export interface Place {
 }
 
 /**
+ * Where the session of an account is kept, under a name of its own. Fails where a key to encrypt it with is
+ * malformed.
+ *
  * @category combinators
  * @since 0.1.0
  */

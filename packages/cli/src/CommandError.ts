@@ -26,12 +26,16 @@ export const exitCodes = {
 } as const
 
 /**
+ * Each way for a command to fail, by its name in {@link exitCodes}.
+ *
  * @category models
  * @since 0.1.0
  */
 export type Kind = Exclude<keyof typeof exitCodes, "done">
 
 /**
+ * What a command fails with: its `kind` decides the exit code.
+ *
  * @category errors
  * @since 0.1.0
  */
@@ -42,6 +46,8 @@ export class CommandError extends Data.TaggedError("CommandError")<{
 }> {}
 
 /**
+ * The failure of a command that can't be carried out as it was given.
+ *
  * @category constructors
  * @since 0.1.0
  */

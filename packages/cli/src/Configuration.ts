@@ -15,6 +15,8 @@ import { dirname, join } from "node:path"
 import { CommandError, usage } from "./CommandError.ts"
 
 /**
+ * What is remembered of an account, by its last login.
+ *
  * @category schemas
  * @since 0.1.0
  */
@@ -33,6 +35,8 @@ export type Profile = typeof Profile.Type
 const Configuration = Schema.fromJsonString(Schema.Struct({ profiles: Schema.Record(Schema.String, Profile) }))
 
 /**
+ * The file's path. Fails where the platform has no folder for settings.
+ *
  * @category constructors
  * @since 0.1.0
  */

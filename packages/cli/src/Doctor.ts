@@ -36,6 +36,8 @@ interface Check {
 }
 
 /**
+ * The command, with `--json` and `--profile`.
+ *
  * @category commands
  * @since 0.1.0
  */

@@ -24,6 +24,8 @@ const rotate = Command.make(
 )
 
 /**
+ * The command, and its subcommand `rotate`.
+ *
  * @category commands
  * @since 0.1.0
  */

@@ -29,6 +29,8 @@ import * as report from "./internal/report.ts"
 import { isInteractive, progress } from "./internal/terminal.ts"
 
 /**
+ * The command, with its flags.
+ *
  * @category commands
  * @since 0.1.0
  */

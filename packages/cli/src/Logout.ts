@@ -15,6 +15,8 @@ import * as flags from "./internal/flags.ts"
 import { progress } from "./internal/terminal.ts"
 
 /**
+ * The command, with `--json` and `--profile`.
+ *
  * @category commands
  * @since 0.1.0
  */

@@ -16,6 +16,8 @@ import * as report from "./internal/report.ts"
 import { progress } from "./internal/terminal.ts"
 
 /**
+ * The command, with `--json` and `--profile`.
+ *
  * @category commands
  * @since 0.1.0
  */

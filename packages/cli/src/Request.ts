@@ -27,6 +27,8 @@ import { exitWith, write } from "./internal/terminal.ts"
 const methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] as const
 
 /**
+ * The command, with its arguments and flags.
+ *
  * @category commands
  * @since 0.1.0
  */

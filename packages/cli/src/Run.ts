@@ -16,6 +16,8 @@ import * as flags from "./internal/flags.ts"
 import { exitWith } from "./internal/terminal.ts"
 
 /**
+ * The command, whose arguments are those of the program.
+ *
  * @category commands
  * @since 0.1.0
  */

@@ -46,6 +46,8 @@ const flags = {
 }
 
 /**
+ * The command. What it runs is loaded when it does.
+ *
  * @category commands
  * @since 0.1.0
  */
@@ -66,12 +68,4 @@ export const command = Command.make(
   ])
 )
 
-export {
-  /**
-   * The authority could not start.
-   *
-   * @category errors
-   * @since 0.1.0
-   */
-  ServeFailed
-} from "./internal/serveFailed.ts"
+export { ServeFailed } from "./internal/serveFailed.ts"

@@ -15,6 +15,8 @@ import * as report from "./internal/report.ts"
 import { exitWith } from "./internal/terminal.ts"
 
 /**
+ * The command, with `--json` and `--profile`.
+ *
  * @category commands
  * @since 0.1.0
  */

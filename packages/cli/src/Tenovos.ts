@@ -16,6 +16,8 @@ import * as Status from "./Status.ts"
 import * as Token from "./Token.ts"
 
 /**
+ * All commands, as subcommands of `tenovos`.
+ *
  * @category commands
  * @since 0.1.0
  */

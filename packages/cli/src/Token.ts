@@ -13,6 +13,8 @@ import * as flags from "./internal/flags.ts"
 import * as token from "./internal/token.ts"
 
 /**
+ * The command, with `--header`, `--json` and `--profile`.
+ *
  * @category commands
  * @since 0.1.0
  */

@@ -263,6 +263,8 @@ export type Reason = typeof Reason.Type
 // -----------------------------------------------------------------------------
 
 /**
+ * What every effect of this package fails with: a `reason` to act on, and where there is one the foreign `cause`.
+ *
  * @category errors
  * @since 0.1.0
  */

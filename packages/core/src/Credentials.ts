@@ -11,6 +11,8 @@ import { isEndpoint } from "./internal/endpoint.ts"
 import { isHeaderValue } from "./internal/secrecy.ts"
 
 /**
+ * Who signs in, and where.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -32,6 +34,8 @@ export interface Credentials {
 export const productionUrl = "https://api.tenovos.io/v1"
 
 /**
+ * Credentials as a program gives them.
+ *
  * @category options
  * @since 0.1.0
  */
@@ -41,6 +45,8 @@ export interface Options extends Omit<Credentials, "endpointUrl"> {
 }
 
 /**
+ * Credentials of their options. They are not looked at: {@link defect} says what is wrong with them.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -14,6 +14,9 @@ import * as Schedule from "effect/Schedule"
 import type { AuthError } from "./AuthError.ts"
 
 /**
+ * When a session is renewed, and how often that is tried. Make one of {@link standard} or {@link batch}, with the
+ * functions of this module.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -97,6 +100,8 @@ export const serverless: RefreshPolicy = make({ ...standard, advisoryWindow: sta
 export const batch: RefreshPolicy = make({ ...standard, keepFresh: true })
 
 /**
+ * Sets how long before the access token's end its renewal may start in the background.
+ *
  * @category combinators
  * @since 0.1.0
  */
@@ -110,6 +115,8 @@ export const withAdvisoryWindow: {
 )
 
 /**
+ * Sets how long before the access token's end callers wait for its renewal.
+ *
  * @category combinators
  * @since 0.1.0
  */
@@ -151,6 +158,8 @@ export const withTimeouts: {
   }))
 
 /**
+ * Time limits of one attempt. One that is left out stays as it was.
+ *
  * @category options
  * @since 0.1.0
  */
@@ -161,6 +170,8 @@ export interface Timeouts {
 }
 
 /**
+ * Sets the schedule of the attempts. Whatever it says, what was refused for good is not tried again.
+ *
  * @category combinators
  * @since 0.1.0
  */
@@ -173,6 +184,8 @@ export const withRetry: {
 )
 
 /**
+ * Sets whether the session is renewed in its advisory window without anybody asking for it.
+ *
  * @category combinators
  * @since 0.1.0
  */

@@ -16,6 +16,8 @@ import * as Schema from "effect/Schema"
 const Secret = Schema.RedactedFromValue(Schema.NonEmptyString)
 
 /**
+ * The tokens of one sign-in or its last renewal, whose they are, and how long they last.
+ *
  * @category models
  * @since 0.1.0
  */

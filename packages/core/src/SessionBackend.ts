@@ -26,6 +26,8 @@ import * as SessionEncryption from "./SessionEncryption.ts"
 import { type Lease, refusalLife, SessionStore, type Stored } from "./SessionStore.ts"
 
 /**
+ * What a place keeps: a text, under its generation.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -71,6 +73,8 @@ export interface Backend {
 }
 
 /**
+ * What all stores that are made of a place can be told.
+ *
  * @category options
  * @since 0.1.0
  */

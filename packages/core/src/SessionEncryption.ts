@@ -26,6 +26,8 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 
 /**
+ * A key for AES-256-GCM, and its name.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -47,6 +49,9 @@ export const Keys: Context.Reference<ReadonlyArray<Key>> = Context.Reference<Rea
 )
 
 /**
+ * The key of a text: 32 bytes in base64, as `openssl rand -base64 32` prints them. Fails with {@link MalformedKey}
+ * for any other.
+ *
  * @category constructors
  * @since 0.1.0
  */

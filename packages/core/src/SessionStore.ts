@@ -27,6 +27,8 @@ import * as signal from "./internal/signal.ts"
 import type { Session } from "./Session.ts"
 
 /**
+ * What a store holds: a generation, and its session; none before the first sign-in, and after a sign-out.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -50,6 +52,8 @@ export interface Lease {
 }
 
 /**
+ * A place for one session, which those who are provided with the same store share.
+ *
  * @category services
  * @since 0.1.0
  */

@@ -25,6 +25,8 @@ import * as SessionEncryption from "./SessionEncryption.ts"
 import { SessionStore } from "./SessionStore.ts"
 
 /**
+ * Where the session's files are.
+ *
  * @category options
  * @since 0.1.0
  */
@@ -38,6 +40,8 @@ export interface Options extends SessionBackend.Options {
 }
 
 /**
+ * The store in a folder. Warns in the log when there is no key to encrypt with.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -63,6 +67,8 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
 })
 
 /**
+ * Provides the store in a folder: see {@link make}.
+ *
  * @category layers
  * @since 0.1.0
  */

@@ -24,6 +24,8 @@ import * as SessionBackend from "./SessionBackend.ts"
 import { SessionStore } from "./SessionStore.ts"
 
 /**
+ * Under which key the session is.
+ *
  * @category options
  * @since 0.1.0
  */
@@ -33,6 +35,8 @@ export interface Options extends SessionBackend.Options {
 }
 
 /**
+ * The store in a `KeyValueStore`.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -92,6 +96,8 @@ const told = ({ cause, key, method }: KeyValueStore.KeyValueStoreError): Effect.
   )
 
 /**
+ * Provides the store in a `KeyValueStore`.
+ *
  * @category layers
  * @since 0.1.0
  */

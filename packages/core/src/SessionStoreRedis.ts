@@ -31,6 +31,8 @@ import * as SessionBackend from "./SessionBackend.ts"
 import { SessionStore } from "./SessionStore.ts"
 
 /**
+ * Under which key the session is.
+ *
  * @category options
  * @since 0.1.0
  */
@@ -187,6 +189,9 @@ const sentence = new RegExp(
 )
 
 /**
+ * Provides the store in the program's own Redis. {@link layerLazy} is for one that may be down when the program
+ * starts.
+ *
  * @category layers
  * @since 0.1.0
  */

@@ -27,6 +27,8 @@ import * as SessionBackend from "./SessionBackend.ts"
 import { SessionStore } from "./SessionStore.ts"
 
 /**
+ * In which table and row the session is.
+ *
  * @category options
  * @since 0.1.0
  */
@@ -169,6 +171,8 @@ const describe = ({ reason: { _tag, cause } }: SqlError): string => {
 }
 
 /**
+ * Provides the store in the program's own database: see {@link make}.
+ *
  * @category layers
  * @since 0.1.0
  */

@@ -66,6 +66,8 @@ const gatewayError = (identifier: string) =>
   Schema.Struct({ message: Schema.String, detail: Schema.optionalKey(Schema.String) }).annotate({ identifier })
 
 /**
+ * The operation found the request malformed (400).
+ *
  * @category errors
  * @since 0.1.0
  */
@@ -74,6 +76,8 @@ export class BadRequest extends Schema.Error<BadRequest>(id("BadRequest"))(opera
   description: "Bad request."
 }) {}
 /**
+ * The operation refused the credentials or the token (401).
+ *
  * @category errors
  * @since 0.1.0
  */
@@ -82,6 +86,8 @@ export class Unauthorized extends Schema.Error<Unauthorized>(id("Unauthorized"))
   description: "Wrong credentials, or an expired or revoked token."
 }) {}
 /**
+ * The gateway refused the API key (403).
+ *
  * @category errors
  * @since 0.1.0
  */
@@ -90,6 +96,8 @@ export class Forbidden extends Schema.Error<Forbidden>(id("Forbidden"))(gatewayE
   description: "Missing or unknown API key, or no permission."
 }) {}
 /**
+ * The gateway has had enough of this API key (429).
+ *
  * @category errors
  * @since 0.1.0
  */
@@ -100,6 +108,8 @@ export class TooManyRequests
   })
 {}
 /**
+ * Something failed behind the gateway (502).
+ *
  * @category errors
  * @since 0.1.0
  */
@@ -108,6 +118,8 @@ export class BadGateway extends Schema.Error<BadGateway>(id("BadGateway"))(gatew
   description: "A fault behind the gateway."
 }) {}
 /**
+ * Nothing behind the gateway answered within its 29 seconds (504).
+ *
  * @category errors
  * @since 0.1.0
  */

@@ -67,6 +67,8 @@ export type AuthState =
   | { readonly _tag: "Rejected"; readonly error: AuthError }
 
 /**
+ * What a caller wants of a session beyond what the policy says.
+ *
  * @category options
  * @since 0.1.0
  */
@@ -81,6 +83,8 @@ export interface Demand {
 }
 
 /**
+ * Who signs in, and how the session is kept alive.
+ *
  * @category options
  * @since 0.1.0
  */
@@ -95,6 +99,8 @@ export interface Options extends Credentials.Options {
 }
 
 /**
+ * Keeps one session alive, and serves it. Every effect that can fail fails with `AuthError`.
+ *
  * @category services
  * @since 0.1.0
  */
@@ -130,6 +136,8 @@ export class TenovosAuth extends Context.Service<TenovosAuth, {
 }>()("@effect-tenovos/core/TenovosAuth") {}
 
 /**
+ * Keeps a session alive until the scope closes, in the store that the context has.
+ *
  * @category constructors
  * @since 0.1.0
  */

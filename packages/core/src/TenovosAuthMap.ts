@@ -23,6 +23,8 @@ import type { RefreshPolicy } from "./RefreshPolicy.ts"
 import * as TenovosAuth from "./TenovosAuth.ts"
 
 /**
+ * How many sessions are kept, how long, and how.
+ *
  * @category options
  * @since 0.1.0
  */
@@ -36,6 +38,8 @@ export interface Options {
 }
 
 /**
+ * A `TenovosAuth` for each account that is asked for, made at first need and let go when idle.
+ *
  * @category services
  * @since 0.1.0
  */
@@ -49,6 +53,8 @@ export class TenovosAuthMap extends Context.Service<TenovosAuthMap, {
 }>()("@effect-tenovos/core/TenovosAuthMap") {}
 
 /**
+ * Keeps the sessions until the scope closes. They are in memory.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -67,6 +73,8 @@ export const make = Effect.fnUntraced(function*(
 })
 
 /**
+ * Provides the map: see {@link make}.
+ *
  * @category layers
  * @since 0.1.0
  */

@@ -29,6 +29,9 @@ import { secretHeaders, sendSecretly } from "./internal/secrecy.ts"
 import { type Served, TenovosAuth } from "./TenovosAuth.ts"
 
 /**
+ * The client. Its requests fail with `AuthError` where no session can be had, beside what an `HttpClient` fails
+ * with.
+ *
  * @category services
  * @since 0.1.0
  */
@@ -171,6 +174,8 @@ const isReplayable = (body: HttpBody.HttpBody): boolean => {
 }
 
 /**
+ * Provides the program's `HttpClient`, authorised by its `TenovosAuth`.
+ *
  * @category layers
  * @since 0.1.0
  */

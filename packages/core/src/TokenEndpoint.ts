@@ -44,6 +44,8 @@ import { makeSteady } from "./internal/steady.ts"
 import type { Session } from "./Session.ts"
 
 /**
+ * How the calls are made.
+ *
  * @category options
  * @since 0.1.0
  */
@@ -64,6 +66,8 @@ export interface Options {
 }
 
 /**
+ * The three calls of the contract: one attempt each, which fails with `AuthError`.
+ *
  * @category services
  * @since 0.1.0
  */
@@ -77,6 +81,8 @@ export class TokenEndpoint extends Context.Service<TokenEndpoint, {
 }>()("@effect-tenovos/core/TokenEndpoint") {}
 
 /**
+ * The calls, through the program's `HttpClient`.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -160,6 +166,8 @@ export const make = Effect.fnUntraced(
 )
 
 /**
+ * Provides the calls, through the program's `HttpClient`.
+ *
  * @category layers
  * @since 0.1.0
  */

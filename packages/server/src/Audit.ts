@@ -92,6 +92,8 @@ export class Entry extends Schema.Class<Entry>("@effect-tenovos/server/Audit/Ent
 }) {}
 
 /**
+ * How long decisions are kept.
+ *
  * @category options
  * @since 0.1.0
  */
@@ -112,6 +114,8 @@ export const Address: Context.Reference<string | undefined> = Context.Reference<
 )
 
 /**
+ * Writes decisions down, and reads them.
+ *
  * @category services
  * @since 0.1.0
  */
@@ -128,6 +132,8 @@ export class Audit extends Context.Service<Audit, {
 }>()("@effect-tenovos/server/Audit") {}
 
 /**
+ * The audit in a database. What is still to be written is written before the scope closes.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -274,6 +280,8 @@ interface Row extends Record<string, string | number | null> {
 const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, "0").slice(-digits)
 
 /**
+ * Provides the audit in a database: see {@link make}.
+ *
  * @category layers
  * @since 0.1.0
  */

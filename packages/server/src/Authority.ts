@@ -31,6 +31,8 @@ import { LimitExceeded, Limits } from "./Limits.ts"
 import { Passwords } from "./Passwords.ts"
 
 /**
+ * A user as the authority knows them: `sub` is their immutable id.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -50,6 +52,8 @@ export interface User {
 export type Profile = "safe" | "strict"
 
 /**
+ * How the authority answers, and how long what it issues lasts.
+ *
  * @category options
  * @since 0.1.0
  */
@@ -74,12 +78,6 @@ export interface Options {
   readonly region?: string | undefined
 }
 
-/**
- * The tenant of API keys and users that name none.
- *
- * @category constants
- * @since 0.1.0
- */
 export { defaultTenant } from "./internal/tenant.ts"
 
 /**
@@ -164,6 +162,8 @@ export class Authority extends Context.Service<Authority, {
 }>()("@effect-tenovos/server/Authority") {}
 
 /**
+ * The authority in a database, with its keys, limits and password hashes.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -385,6 +385,8 @@ export const make = Effect.fnUntraced(
 const pruneEvery = 16
 
 /**
+ * Provides the authority: see {@link make}.
+ *
  * @category layers
  * @since 0.1.0
  */

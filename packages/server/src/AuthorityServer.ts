@@ -38,6 +38,8 @@ import * as Migrations from "./Migrations.ts"
 import * as Passwords from "./Passwords.ts"
 
 /**
+ * All that can be said of an authority, wherever it is run.
+ *
  * @category options
  * @since 0.1.0
  */
@@ -61,6 +63,8 @@ export interface Options extends Authority.Options, Keys.Options, MasterKey.Opti
 }
 
 /**
+ * The same of one that listens, and where it does.
+ *
  * @category options
  * @since 0.1.0
  */

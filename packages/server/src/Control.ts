@@ -69,6 +69,8 @@ export interface World {
 }
 
 /**
+ * All that a test may do to an authority and its tenants.
+ *
  * @category services
  * @since 0.1.0
  */
@@ -91,6 +93,8 @@ export class Control extends Context.Service<Control, {
 }>()("@effect-tenovos/server/Control") {}
 
 /**
+ * Control of the authority in the context.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -294,6 +298,8 @@ const toSession = (
 const toIso = (milliseconds: number): string => new Date(milliseconds).toISOString()
 
 /**
+ * Provides control of the authority in the context.
+ *
  * @category layers
  * @since 0.1.0
  */

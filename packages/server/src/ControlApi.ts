@@ -175,6 +175,8 @@ export class SigningKeys extends HttpApiGroup.make("keys").add(
 ) {}
 
 /**
+ * The control plane as one `HttpApi`, all of it below `/__control`.
+ *
  * @category api
  * @since 0.1.0
  */

@@ -1,5 +1,5 @@
 /**
- * What the control plane is told, and what it tells: the bodies and the refusals of {@link ControlApi}.
+ * What the control plane is told, and what it tells: the bodies and the refusals of `ControlApi`.
  *
  * @since 0.1.0
  */
@@ -12,6 +12,8 @@ const id = <const Name extends string>(name: Name) => `@effect-tenovos/server/Co
 const refusal = (identifier: string) => Schema.Struct({ message: Schema.String }).annotate({ identifier })
 
 /**
+ * The request can't be understood (400).
+ *
  * @category errors
  * @since 0.1.0
  */
@@ -21,6 +23,8 @@ export class BadRequest extends Schema.Error<BadRequest>(id("BadRequest"))(refus
 }) {}
 
 /**
+ * The control plane answers to this machine only (403).
+ *
  * @category errors
  * @since 0.1.0
  */
@@ -30,6 +34,8 @@ export class Forbidden extends Schema.Error<Forbidden>(id("Forbidden"))(refusal(
 }) {}
 
 /**
+ * There is no such tenant, user, rule or snapshot (404).
+ *
  * @category errors
  * @since 0.1.0
  */
@@ -39,6 +45,8 @@ export class NotFound extends Schema.Error<NotFound>(id("NotFound"))(refusal("No
 }) {}
 
 /**
+ * There is a tenant of this name already (409).
+ *
  * @category errors
  * @since 0.1.0
  */
@@ -94,6 +102,8 @@ export const Session = Schema.Struct({
 export type Session = typeof Session.Type
 
 /**
+ * A user, and whether they can sign in.
+ *
  * @category schemas
  * @since 0.1.0
  */
@@ -209,6 +219,8 @@ export const Tenant = Schema.Struct({
 export type Tenant = typeof Tenant.Type
 
 /**
+ * How many API keys, users and sessions a tenant has.
+ *
  * @category schemas
  * @since 0.1.0
  */

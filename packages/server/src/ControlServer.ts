@@ -1,5 +1,5 @@
 /**
- * The HTTP side of the control plane: {@link ControlApi} with its page at `/__control/docs`, and the inspector.
+ * The HTTP side of the control plane: `ControlApi` with its page at `/__control/docs`, and the inspector.
  *
  * Whoever asks must be on this machine, by the socket's other end and by the `Host` header, and if it is a browser, on a
  * page of this server: a page of another origin can neither read nor change anything.

@@ -128,6 +128,8 @@ export interface Verdict {
 }
 
 /**
+ * The rules in force, and what they do to each request.
+ *
  * @category models
  * @since 0.1.0
  */

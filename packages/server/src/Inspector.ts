@@ -2,7 +2,7 @@
  * A page at `/__inspector` for who watches an authority that is under control: its sessions and what is left of them, what
  * their tokens say, the requests as they come, and buttons for the controls.
  *
- * It is plain HTML, CSS and JavaScript, and talks to {@link ControlApi}, so it shows no secret: that tells none. The one
+ * It is plain HTML, CSS and JavaScript, and talks to `ControlApi`, so it shows no secret: that tells none. The one
  * answer with secrets, of a new tenant, it doesn't show.
  *
  * @since 0.1.0

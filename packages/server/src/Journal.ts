@@ -109,6 +109,8 @@ export interface Filter {
 }
 
 /**
+ * How many requests there were, and what came of them.
+ *
  * @category schemas
  * @since 0.1.0
  */
@@ -150,6 +152,8 @@ export interface Journal {
 }
 
 /**
+ * Where requests are noted, and found again.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -160,6 +164,8 @@ export interface Recorder {
 }
 
 /**
+ * A journal in memory, gone with the process.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -42,6 +42,8 @@ import * as keyRows from "./internal/keyRows.ts"
 import * as MasterKey from "./MasterKey.ts"
 
 /**
+ * What a key is for: to sign an id token or an access token, or to encrypt a refresh token.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -50,6 +52,8 @@ export type Kind = "id" | "access" | "refresh"
 const kinds = ["id", "access", "refresh"] as const
 
 /**
+ * The half of a key that may be known.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -60,6 +64,8 @@ export interface PublicKey {
 }
 
 /**
+ * Both halves: what signs or decrypts is in it.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -76,6 +82,8 @@ export interface KeyPair extends PublicKey {
 export type Generation = Readonly<Record<Kind, KeyPair>>
 
 /**
+ * A key that is accepted, and from when and until when it is.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -88,6 +96,8 @@ export interface PublishedKey extends PublicKey {
 }
 
 /**
+ * How long keys are used, and what they have to outlive.
+ *
  * @category options
  * @since 0.1.0
  */
@@ -106,6 +116,8 @@ export interface Options {
 }
 
 /**
+ * The keys of an installation, made at first start and rotated.
+ *
  * @category services
  * @since 0.1.0
  */
@@ -348,6 +360,8 @@ const toPublished = ({ createdAt, kid, kind, publicKey, retireAt, useFrom }: Key
 })
 
 /**
+ * Provides the keys in a database: see {@link make}.
+ *
  * @category layers
  * @since 0.1.0
  */
@@ -368,12 +382,4 @@ export const toJwks = (keys: ReadonlyArray<PublishedKey>) => ({
   })
 })
 
-export {
-  /**
-   * The private keys in the database can't be read. Nothing in it has been changed.
-   *
-   * @category errors
-   * @since 0.1.0
-   */
-  UnreadableKeys
-} from "./internal/keyRing.ts"
+export { UnreadableKeys } from "./internal/keyRing.ts"

@@ -35,6 +35,8 @@ export interface Limit {
 }
 
 /**
+ * What one API key, address or user may do in a time.
+ *
  * @category options
  * @since 0.1.0
  */
@@ -65,12 +67,16 @@ export interface Caller {
 }
 
 /**
+ * What comes of a sign-in: `locked` whatever the password, else by it.
+ *
  * @category models
  * @since 0.1.0
  */
 export type Verdict = "allowed" | "locked" | "refused"
 
 /**
+ * Counts what is asked, and says when it is too much.
+ *
  * @category services
  * @since 0.1.0
  */
@@ -98,6 +104,8 @@ export class Limits extends Context.Service<Limits, {
 }>()("@effect-tenovos/server/Limits") {}
 
 /**
+ * The limits, whose counts are in a database.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -207,6 +215,8 @@ const endless: Limit = { limit: 1e9, window: "1 second" }
 const nameOf = ({ tenant, username }: Caller): string => sha256(JSON.stringify([tenant, username])).slice(0, 6)
 
 /**
+ * Provides the limits: see {@link make}.
+ *
  * @category layers
  * @since 0.1.0
  */

@@ -19,6 +19,8 @@ import { createHmac, createSecretKey, type KeyObject } from "node:crypto"
 import * as jose from "./internal/jose.ts"
 
 /**
+ * A key for AES-256-GCM, and its name.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -29,6 +31,8 @@ export interface MasterKey {
 }
 
 /**
+ * The master key, and the one that it replaces.
+ *
  * @category options
  * @since 0.1.0
  */
@@ -68,6 +72,8 @@ export const MasterKeys: Context.Reference<ReadonlyArray<MasterKey>> = Context.R
 )
 
 /**
+ * The key of a text: 32 bytes in base64 or hex. Fails with {@link MalformedMasterKey} for any other.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -112,6 +118,8 @@ export const open = (self: MasterKey, place: string, sealed: string): Option.Opt
 export const idOf = (sealed: string): string | undefined => Option.getOrUndefined(jose.kidOf(sealed))
 
 /**
+ * Provides the master keys of the options to {@link MasterKeys}.
+ *
  * @category layers
  * @since 0.1.0
  */

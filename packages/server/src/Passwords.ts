@@ -20,6 +20,8 @@ import { availableParallelism } from "node:os"
 import * as hashers from "./internal/hashers.ts"
 
 /**
+ * What a hash costs, and how many are made at a time.
+ *
  * @category options
  * @since 0.1.0
  */
@@ -35,6 +37,8 @@ export interface Options {
 }
 
 /**
+ * Hashes passwords, and verifies them.
+ *
  * @category services
  * @since 0.1.0
  */
@@ -53,6 +57,8 @@ export class Passwords extends Context.Service<Passwords, {
 }>()("@effect-tenovos/server/Passwords") {}
 
 /**
+ * Hashes on threads of its own, which end when the scope closes.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -94,6 +100,8 @@ export const make = Effect.fnUntraced(
 const unpadded = (bytes: number): string => randomBytes(bytes).toString("base64").replace(/=+$/, "")
 
 /**
+ * Provides the hashes: see {@link make}.
+ *
  * @category layers
  * @since 0.1.0
  */

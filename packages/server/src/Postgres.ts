@@ -20,6 +20,8 @@ import { SqlClient } from "effect/sql/SqlClient"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
 
 /**
+ * Which database to connect to.
+ *
  * @category options
  * @since 0.1.0
  */
@@ -62,6 +64,8 @@ types.register<number>(PgTypes.OID.int8, {
 })
 
 /**
+ * Provides the database: see {@link make}.
+ *
  * @category layers
  * @since 0.1.0
  */

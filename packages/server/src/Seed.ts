@@ -12,6 +12,8 @@ import { Authority, defaultTenant } from "./Authority.ts"
 import { maxPassword, maxUsername } from "./internal/limits.ts"
 
 /**
+ * A user of a seed. The password has up to 256 bytes.
+ *
  * @category schemas
  * @since 0.1.0
  */

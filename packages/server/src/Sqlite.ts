@@ -36,6 +36,8 @@ import { getSystemErrorMessage } from "node:util"
 import * as groupCommit from "./internal/groupCommit.ts"
 
 /**
+ * Which file to open, and how.
+ *
  * @category options
  * @since 0.1.0
  */

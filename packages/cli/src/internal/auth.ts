@@ -15,7 +15,7 @@ import { type CommandError, fromAuthError, usage } from "../CommandError.ts"
  * When commands renew, and how often they try: in the foreground alone, and for seconds rather than minutes, as somebody
  * waits who can start them again.
  */
-export const policy: RefreshPolicy.RefreshPolicy = RefreshPolicy.serverless.pipe(
+const policy: RefreshPolicy.RefreshPolicy = RefreshPolicy.serverless.pipe(
   RefreshPolicy.withRetry(
     RefreshPolicy.retry.pipe(
       Schedule.upTo({ duration: "4 seconds" }),

@@ -16,7 +16,7 @@ export interface GroupCommit {
   readonly transaction: Effect.Effect<Transaction, SqlError, Scope.Scope>
 }
 
-export interface Transaction {
+interface Transaction {
   /** Succeeds when the whole group is on the disk. */
   readonly commit: Effect.Effect<void, SqlError>
   readonly rollback: Effect.Effect<void>

@@ -7,7 +7,7 @@ import * as ownPackage from "./ownPackage.ts"
 // Threads that do nothing but argon2. libuv's four are left to the signatures, and a hash, which takes tens of
 // milliseconds of a core, gives way to whatever else the process has to do.
 
-export interface Parameters {
+interface Parameters {
   /** In KiB. */
   readonly memoryCost: number
   readonly timeCost: number

@@ -109,6 +109,12 @@ const problems = {
   Altered: "A key in the database has been altered: use a backup"
 }
 
+/**
+ * The private keys in the database can't be read. Nothing in it has been changed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class UnreadableKeys extends Schema.TaggedError<UnreadableKeys>("@effect-tenovos/server/Keys/UnreadableKeys")(
   "UnreadableKeys",
   { problem: Schema.Literals(["Encrypted", "OtherMasterKey", "Altered"]) }

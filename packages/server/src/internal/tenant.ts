@@ -6,5 +6,10 @@ export const CurrentTenant: Context.Reference<string> = Context.Reference<string
   { defaultValue: () => "" }
 )
 
-/** Of API keys and users that name none. */
+/**
+ * The tenant of API keys and users that name none.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
 export const defaultTenant = "default"
