@@ -331,7 +331,7 @@ const steps = {
   ).map(storeFails)
 }
 
-export type Weights = { readonly [K in keyof typeof steps]?: number }
+type Weights = { readonly [K in keyof typeof steps]?: number }
 
 const usual: Weights = {
   call: 4,
@@ -385,13 +385,13 @@ const settings: fc.Arbitrary<Settings> = fc.record({
 }, { noNullPrototype: true })
 
 /** Runs an effect in virtual time of its own. */
-export const runTest = <A, E>(effect: Effect.Effect<A, E, Scope.Scope>): Promise<A> =>
+const runTest = <A, E>(effect: Effect.Effect<A, E, Scope.Scope>): Promise<A> =>
   Effect.runPromiseExit(Effect.scoped(effect).pipe(Effect.provide(TestClock.layer()))).then((exit) => {
     if (Exit.isSuccess(exit)) return exit.value
     throw Cause.squash(exit.cause)
   })
 
-export const makeWorld = (settings: Settings): Effect.Effect<SessionWorld, never, Scope.Scope> =>
+const makeWorld = (settings: Settings): Effect.Effect<SessionWorld, never, Scope.Scope> =>
   Effect.gen(function*() {
     const clock = yield* TestClock.testClockWith(Effect.succeed)
     return new SessionWorld(settings, clock, yield* Effect.scope)

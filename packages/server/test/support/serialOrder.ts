@@ -18,7 +18,7 @@ interface When {
   readonly until: number
 }
 
-export interface AccessToken {
+interface AccessToken {
   readonly value: string
   /** In milliseconds. */
   readonly expiresAt: number

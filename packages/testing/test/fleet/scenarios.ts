@@ -14,19 +14,19 @@ const isLong = process.env["TENOVOS_LONG_RUN"] !== undefined
 /** How many processes. To start one costs more than all that it does. */
 export const sizes = isLong ? { redis: 64, file: 16 } : { redis: 8, file: 4 }
 
-export const hour = 3_600_000
+const hour = 3_600_000
 
 const Authority = Layer.merge(
   AuthorityServer.layerNode({ dev: true, port: 0, refreshAnswer: "replaces", rotationGrace: 10_000 }),
   FetchHttpClient.layer
 )
 
-export const none: fleets.Exchanges = { signIns: 0, refreshes: 0, refused: 0 }
+const none: fleets.Exchanges = { signIns: 0, refreshes: 0, refused: 0 }
 
 export type Fleet = Effect.Success<ReturnType<typeof fleets.make>>
 
 /** All call at once, and all that live are answered with the same session. */
-export const callAll = Effect.fnUntraced(function*(fleet: Fleet, then?: Effect.Effect<void>) {
+const callAll = Effect.fnUntraced(function*(fleet: Fleet, then?: Effect.Effect<void>) {
   const called = (yield* fleet.callAll(then)).filter((one) => one !== undefined)
   assert.deepStrictEqual(called.filter(({ status }) => status !== 200), [])
   return {
