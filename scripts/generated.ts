@@ -1,0 +1,92 @@
+// Are the files up to date that are made of others, and kept so that a change of them shows in review? `--write` makes them.
+//
+// - packages/*/api.txt: what a package exports, with its types, of the declarations that `tsc -b` has made.
+// - packages/*/src/index.ts: its modules.
+// - llms.txt: what there is to read, for readers that are programs.
+import { globSync, readFileSync, writeFileSync } from "node:fs"
+import { basename, join } from "node:path"
+
+const names = ["core", "server", "testing", "cli"]
+const read = (file: string) => readFileSync(file, "utf8").replaceAll("\r\n", "\n")
+
+const modulesOf = (name: string) =>
+  globSync(`packages/${name}/src/*.ts`)
+    .map((file) => basename(file, ".ts"))
+    .filter((module) => /^[A-Z]/.test(module))
+    .sort((a, b) => a < b ? -1 : 1)
+
+const index = (name: string) =>
+  modulesOf(name).map((module) => `export * as ${module} from "./${module}.ts"\n`).join("")
+
+const api = (name: string) =>
+  modulesOf(name).map((module) => {
+    const declarations = read(`packages/${name}/dist/${module}.d.ts`)
+      .replace(/^[ \t]*\/\*\*.*?\*\/\n/gms, "")
+      .replace(/^\/\/# sourceMappingURL.*\n?/m, "")
+    return `// @effect-tenovos/${name}/${module}\n\n${declarations.trimEnd()}\n`
+  }).join("\n")
+
+/** The first sentence of a Markdown page or of a module's header, on one line. */
+const summary = (text: string): string => {
+  const prose = text.replace(/^(`{3,}).*?^\1/gms, "").split(/\n\s*\n/).map((paragraph) => paragraph.trim())
+  const first = prose.find((paragraph) => /^[\w`"[(*]/.test(paragraph)) ?? ""
+  const sentence = /^.*?[.:](?=\s|$)/s.exec(first)?.[0] ?? first
+  return sentence.replace(/\{@link ([^}]+)\}|\[([^\]]+)\]\([^)]*\)/g, "$1$2").replaceAll("**", "").replace(/\s+/g, " ")
+    .replace(/:$/, ".")
+}
+
+const header = (file: string) => summary(/^\/\*\*(.*?)\*\//s.exec(read(file))?.[1]?.replace(/^ \* ?/gm, "") ?? "")
+
+const page = (file: string) => {
+  const text = read(file)
+  return `- [${/^# (.*)$/m.exec(text)?.[1] ?? file}](${file}): ${summary(text)}`
+}
+
+const pages = (...patterns: ReadonlyArray<string>) =>
+  globSync(patterns)
+    .map((file) => file.replaceAll("\\", "/"))
+    .filter((file) => !/(^|\/)(node_modules|reference|\.[^/]+)\//.test(file))
+    .sort()
+    .map(page)
+
+const llms = () =>
+  [
+    `# effect-tenovos`,
+    `> ${summary(read("README.md"))}`,
+    "## Start",
+    pages("README.md", "CONTRIBUTING.md"),
+    "## Guide",
+    pages("docs/*.md", "docs/{guide,examples,model}/**/*.md"),
+    ...names.flatMap((name) => [
+      `## @effect-tenovos/${name}`,
+      [
+        ...pages(`packages/${name}/README.md`),
+        `- [All exports](packages/${name}/api.txt): each with its type.`,
+        ...modulesOf(name).map((module) => {
+          const file = `packages/${name}/src/${module}.ts`
+          return `- [${module}](${file}): ${header(file)}`
+        })
+      ]
+    ]),
+    "## Optional",
+    pages("docs/decisions/*.md")
+  ].map((part) => typeof part === "string" ? `${part}\n` : `${part.join("\n")}\n`).join("\n")
+
+const generated: ReadonlyArray<readonly [file: string, text: string]> = [
+  ...names.flatMap((name) =>
+    [
+      [join("packages", name, "api.txt"), api(name)],
+      [join("packages", name, "src/index.ts"), index(name)]
+    ] as const
+  ),
+  ["llms.txt", llms()]
+]
+
+const stale = generated.filter(([file, text]) => {
+  const isStale = !globSync(file).length || read(file) !== text
+  if (isStale && process.argv.includes("--write")) writeFileSync(file, text)
+  return isStale
+})
+for (const [file] of stale) console.log(process.argv.includes("--write") ? `wrote ${file}` : `${file} is out of date`)
+console.log(`generated: ${generated.length} files, ${stale.length} out of date`)
+process.exitCode = stale.length === 0 || process.argv.includes("--write") ? 0 : 1
