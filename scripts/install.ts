@@ -1,5 +1,5 @@
-// Does the command work as npm installs it? Packs it with what it depends on, installs that in an empty folder outside of the
-// workspace, runs an authority there, and logs in.
+// Does the command work as npm installs it? Installs these tarballs, its own and those it depends on, in an empty folder outside
+// of the workspace, runs an authority there, and logs in.
 import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
@@ -19,13 +19,8 @@ const run = (cwd: string, variables: NodeJS.ProcessEnv, command: string, ...args
 }
 
 try {
-  const tarballs = ["core", "server", "cli"].map((name) => {
-    const tarball = join(folder, `${name}.tgz`)
-    run(".", process.env, "pnpm", "--dir", `packages/${name}`, "pack", "--out", tarball)
-    return tarball
-  })
   writeFileSync(join(installed, "package.json"), "{\"private\":true}")
-  run(installed, process.env, "npm", "install", "--no-audit", "--no-fund", "--prefer-offline", ...tarballs)
+  run(installed, process.env, "npm", "install", "--no-audit", "--no-fund", "--prefer-offline", ...process.argv.slice(2))
 
   const tenovos = join(installed, "node_modules/.bin/tenovos")
   const server = spawn(tenovos, ["serve", "--port", "0", "--json"], { cwd: installed, env })
