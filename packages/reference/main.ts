@@ -74,7 +74,15 @@ const findings = [
     owed(declaration, ["@category", "@since"]).map((part) =>
       `${declaration.parent?.name}: ${declaration.name} has no ${part}`
     )
-  )
+  ),
+  // What is given to a program's user to set has a meaning, a unit and a default.
+  ...exported.filter((declaration) => commentOf(declaration)?.getTag("@category")?.content[0]?.text === "options")
+    .flatMap(
+      (options) =>
+        (options.children ?? []).filter(isSilent).map(({ name }) =>
+          `${options.parent?.name}: ${options.name}.${name} has no summary`
+        )
+    )
 ]
 for (const finding of findings) console.error(finding)
 app.validate(project)

@@ -21,7 +21,9 @@ export interface Credentials {
   readonly endpointUrl: string
   /** The customer's API key, sent with every request. */
   readonly apiKey: Redacted.Redacted
+  /** The name that the user signs in with. */
   readonly username: string
+  /** Sent when a session has to be made anew, and never kept with one. */
   readonly password: Redacted.Redacted
 }
 

@@ -164,8 +164,11 @@ export const withTimeouts: {
  * @since 0.1.0
  */
 export interface Timeouts {
+  /** Of a sign-in. {@link standard} has 35 seconds. */
   readonly authorize?: Duration.Input | undefined
+  /** Of a refresh. {@link standard} has 10 seconds. */
   readonly refresh?: Duration.Input | undefined
+  /** Of an expiry, which a sign-out makes. {@link standard} has 10 seconds. */
   readonly expire?: Duration.Input | undefined
 }
 

@@ -99,8 +99,11 @@ export type Entry = typeof Entry.Type
  * @since 0.1.0
  */
 export interface Filter {
+  /** What was asked for. */
   readonly operation?: Operation | undefined
+  /** The status of the answer. */
   readonly status?: number | undefined
+  /** The kind of fault that was injected. */
   readonly fault?: Fault["kind"] | undefined
   /** Only those with a higher sequence number. */
   readonly after?: number | undefined
