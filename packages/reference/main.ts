@@ -8,9 +8,11 @@ import { Application, type Comment, type DeclarationReflection, ReflectionKind }
 import ts from "typescript"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
-const files = globSync("packages/{core,server,testing,cli}/src/*.ts", { cwd: root })
-  .filter((file) => !/\/(index|bin|main)\.ts$/.test(file))
-  .sort()
+const files = ["core", "server", "testing", "cli"].flatMap((name) =>
+  globSync(`packages/${name}/src/*.ts`, { cwd: root })
+    .filter((file) => !/\/(index|bin|main)\.ts$/.test(file))
+    .sort()
+)
 
 const app = await Application.bootstrap({
   name: "effect-tenovos",
@@ -20,6 +22,8 @@ const app = await Application.bootstrap({
   disableSources: true,
   disableGit: true,
   sort: ["source-order"],
+  sortEntryPoints: false,
+  includeHierarchySummary: false,
   validation: { notExported: false, invalidLink: true, notDocumented: false, rewrittenLink: false }
 })
 
@@ -68,21 +72,20 @@ const owed = (declaration: DeclarationReflection, tags: ReadonlyArray<`@${string
   ...tags.filter((tag) => !commentOf(declaration)?.getTag(tag))
 ]
 
+const isOptions = (declaration: DeclarationReflection): boolean =>
+  commentOf(declaration)?.getTag("@category")?.content[0]?.text === "options"
+
 const findings = [
   ...(project.children ?? []).flatMap((module) => owed(module, ["@since"]).map((part) => `${module.name}: no ${part}`)),
   ...exported.flatMap((declaration) =>
-    owed(declaration, ["@category", "@since"]).map((part) =>
-      `${declaration.parent?.name}: ${declaration.name} has no ${part}`
-    )
-  ),
-  // What is given to a program's user to set has a meaning, a unit and a default.
-  ...exported.filter((declaration) => commentOf(declaration)?.getTag("@category")?.content[0]?.text === "options")
-    .flatMap(
-      (options) =>
-        (options.children ?? []).filter(isSilent).map(({ name }) =>
-          `${options.parent?.name}: ${options.name}.${name} has no summary`
-        )
-    )
+    [
+      ...owed(declaration, ["@category", "@since"]).map((part) => `${declaration.name} has no ${part}`),
+      // An option says what it means, its unit, and what it is by default.
+      ...(isOptions(declaration) ? declaration.children ?? [] : []).filter(isSilent).map(({ name }) =>
+        `${declaration.name}.${name} has no summary`
+      )
+    ].map((finding) => `${declaration.parent?.name}: ${finding}`)
+  )
 ]
 for (const finding of findings) console.error(finding)
 app.validate(project)
@@ -94,6 +97,7 @@ if (out !== undefined) {
     if (!reflection.isDeclaration()) continue
     delete reflection.inheritedFrom
     delete reflection.extendedTypes
+    delete reflection.typeHierarchy
   }
   await app.generateDocs(project, out)
 }
