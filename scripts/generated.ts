@@ -1,10 +1,12 @@
-// Are the files up to date that are made of others, and kept so that a change of them shows in review? `--write` makes them.
+// Are the files up to date that are made of others, and kept so that a change of them shows in review? `--write` makes them,
+// and `--full FILE` writes the whole text of all that llms.txt names, but for the sources.
 //
 // - packages/*/api.txt: what a package exports, with its types, of the declarations that `tsc -b` has made.
 // - packages/*/src/index.ts: its modules.
 // - llms.txt: what there is to read, for readers that are programs.
-import { globSync, readFileSync, writeFileSync } from "node:fs"
+import { existsSync, globSync, readFileSync, writeFileSync } from "node:fs"
 import { basename, join } from "node:path"
+import { parseArgs } from "node:util"
 
 const names = ["core", "server", "testing", "cli"]
 const read = (file: string) => readFileSync(file, "utf8").replaceAll("\r\n", "\n")
@@ -72,6 +74,10 @@ const llms = () =>
     pages("docs/decisions/*.md")
   ].map((part) => typeof part === "string" ? `${part}\n` : `${part.join("\n")}\n`).join("\n")
 
+const full = (index: string) =>
+  [...index.matchAll(/\]\((.+\.(?:md|txt))\)/g)].map(([, file = ""]) => `<!-- ${file} -->\n\n${read(file)}`).join("\n")
+
+const toRead = llms()
 const generated: ReadonlyArray<readonly [file: string, text: string]> = [
   ...names.flatMap((name) =>
     [
@@ -79,14 +85,16 @@ const generated: ReadonlyArray<readonly [file: string, text: string]> = [
       [join("packages", name, "src/index.ts"), index(name)]
     ] as const
   ),
-  ["llms.txt", llms()]
+  ["llms.txt", toRead]
 ]
 
-const stale = generated.filter(([file, text]) => {
-  const isStale = !globSync(file).length || read(file) !== text
-  if (isStale && process.argv.includes("--write")) writeFileSync(file, text)
-  return isStale
-})
-for (const [file] of stale) console.log(process.argv.includes("--write") ? `wrote ${file}` : `${file} is out of date`)
+const { values } = parseArgs({ options: { write: { type: "boolean", default: false }, full: { type: "string" } } })
+
+const stale = generated.filter(([file, text]) => !existsSync(file) || read(file) !== text)
+for (const [file, text] of stale) {
+  if (values.write) writeFileSync(file, text)
+  console.log(values.write ? `wrote ${file}` : `${file} is out of date: pnpm generate`)
+}
+if (values.full !== undefined) writeFileSync(values.full, full(toRead))
 console.log(`generated: ${generated.length} files, ${stale.length} out of date`)
-process.exitCode = stale.length === 0 || process.argv.includes("--write") ? 0 : 1
+process.exitCode = stale.length === 0 || values.write ? 0 : 1
