@@ -21,7 +21,7 @@ const checks: Record<string, Check> = {
   diagnostics: { run: "node scripts/diagnostics.ts" },
   unused: { run: "knip" },
   size: { run: "size-limit", after: ["compile"] },
-  generated: { run: "node scripts/generated.ts", after: ["compile"] },
+  generated: { run: "node scripts/generated.ts" },
   rules: { run: "node scripts/rules.ts" },
   lint: { run: "oxlint --deny-warnings" },
   format: { run: "dprint check" }

@@ -1,11 +1,10 @@
 // Are the files up to date that are made of others, and kept so that a change of them shows in review? `--write` makes them,
 // and `--full FILE` writes the whole text of all that llms.txt names, but for the sources.
 //
-// - packages/*/api.txt: what a package exports, with its types, of the declarations that `tsc -b` has made.
 // - packages/*/src/index.ts: its modules.
 // - llms.txt: what there is to read, for readers that are programs.
 import { existsSync, globSync, readFileSync, writeFileSync } from "node:fs"
-import { basename, join } from "node:path"
+import { basename } from "node:path"
 import { parseArgs } from "node:util"
 
 const names = ["core", "server", "testing", "cli"]
@@ -19,14 +18,6 @@ const modulesOf = (name: string) =>
 
 const index = (name: string) =>
   modulesOf(name).map((module) => `export * as ${module} from "./${module}.ts"\n`).join("")
-
-const api = (name: string) =>
-  modulesOf(name).map((module) => {
-    const declarations = read(`packages/${name}/dist/${module}.d.ts`)
-      .replace(/^[ \t]*\/\*\*.*?\*\/\n/gms, "")
-      .replace(/^\/\/# sourceMappingURL.*\n?/m, "")
-    return `// @effect-tenovos/${name}/${module}\n\n${declarations.trimEnd()}\n`
-  }).join("\n")
 
 /** The first sentence of a Markdown page or of a module's header, on one line. */
 const summary = (text: string): string => {
@@ -79,12 +70,7 @@ const full = (index: string) =>
 
 const toRead = llms()
 const generated: ReadonlyArray<readonly [file: string, text: string]> = [
-  ...names.flatMap((name) =>
-    [
-      [join("packages", name, "api.txt"), api(name)],
-      [join("packages", name, "src/index.ts"), index(name)]
-    ] as const
-  ),
+  ...names.map((name) => [`packages/${name}/src/index.ts`, index(name)] as const),
   ["llms.txt", toRead]
 ]
 

@@ -1,18 +1,12 @@
-// Makes the API reference of the packages that are published, of the comments in their sources: HTML, for the site in docs/.
-// Fails where an export has no summary, @category or @since, where a module has no header, and where a link leads to nothing.
-// Takes the folder to write to; without one it only checks.
-import { globSync } from "node:fs"
-import { basename } from "node:path"
-import { fileURLToPath } from "node:url"
+// Makes of the comments in the sources the API reference of the packages that are published: HTML, in the folder of `--out`.
+// Fails where an export has no summary, @category or @since, an option no summary, a module no header, and where a link leads
+// to nothing; and where packages/*/api.txt is not up to date, unless it is to `--write` it.
+import { parseArgs } from "node:util"
 import { Application, type Comment, type DeclarationReflection, ReflectionKind } from "typedoc"
-import ts from "typescript"
+import * as api from "./api.ts"
+import { modules, program } from "./sources.ts"
 
-const root = fileURLToPath(new URL("../..", import.meta.url))
-const files = ["core", "server", "testing", "cli"].flatMap((name) =>
-  globSync(`packages/${name}/src/*.ts`, { cwd: root })
-    .filter((file) => !/\/(index|bin|main)\.ts$/.test(file))
-    .sort()
-)
+const { values } = parseArgs({ options: { out: { type: "string" }, write: { type: "boolean", default: false } } })
 
 const app = await Application.bootstrap({
   name: "effect-tenovos",
@@ -27,24 +21,8 @@ const app = await Application.bootstrap({
   validation: { notExported: false, invalidLink: true, notDocumented: false, rewrittenLink: false }
 })
 
-const config = ts.getParsedCommandLineOfConfigFile(`${root}packages/reference/tsconfig.sources.json`, {}, {
-  ...ts.sys,
-  onUnRecoverableConfigFileDiagnostic: ({ messageText }) => {
-    throw new Error(String(messageText))
-  }
-})
-if (config === undefined) throw new Error("tsconfig.sources.json can't be read")
-const host = ts.createCompilerHost(config.options)
-const sources = new Set(files.map((file) => root + file))
-// That the first comment is the module's has to be said to typedoc.
-host.readFile = (file) => {
-  const text = ts.sys.readFile(file)
-  return sources.has(file) ? text?.replace(/^(\/\*\*.*?)(?=^ \* @since)/ms, "$1 * @module\n") : text
-}
-const program = ts.createProgram({ rootNames: [...sources], options: config.options, host })
-const project = app.converter.convert([...sources].flatMap((file) => {
+const project = app.converter.convert(modules.flatMap(({ file, name }) => {
   const sourceFile = program.getSourceFile(file)
-  const name = `@effect-tenovos/${file.split("/").at(-3)}/${basename(file, ".ts")}`
   return sourceFile === undefined ? [] : [{ displayName: name, program, sourceFile }]
 }))
 
@@ -90,8 +68,7 @@ const findings = [
 for (const finding of findings) console.error(finding)
 app.validate(project)
 
-const out = process.argv[2]
-if (out !== undefined) {
+if (values.out !== undefined) {
   // What a schema brings along would be told as inherited from its whole text.
   for (const reflection of project.getReflectionsByKind(ReflectionKind.All)) {
     if (!reflection.isDeclaration()) continue
@@ -99,8 +76,11 @@ if (out !== undefined) {
     delete reflection.extendedTypes
     delete reflection.typeHierarchy
   }
-  await app.generateDocs(project, out)
+  await app.generateDocs(project, values.out)
 }
-const failures = findings.length + app.logger.warningCount + app.logger.errorCount
-console.log(`reference: ${project.children?.length} modules, ${failures} findings`)
+const stale = api.update(values.write)
+for (const file of stale) console.log(values.write ? `wrote ${file}` : `${file} is out of date: pnpm generate`)
+
+const failures = findings.length + app.logger.warningCount + app.logger.errorCount + (values.write ? 0 : stale.length)
+console.log(`reference: ${modules.length} modules, ${failures} findings`)
 process.exitCode = failures === 0 ? 0 : 1
