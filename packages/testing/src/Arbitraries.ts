@@ -42,6 +42,8 @@ function part(minLength: number, maxLength: number): fc.Arbitrary<string> {
 }
 
 /**
+ * Credentials of any user, at any endpoint.
+ *
  * @category arbitraries
  * @since 0.1.0
  */

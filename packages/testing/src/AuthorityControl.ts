@@ -18,6 +18,8 @@ import type { SchemaError } from "effect/Schema"
 import type * as Scope from "effect/Scope"
 
 /**
+ * Which authority to control, and which tenant of it.
+ *
  * @category options
  * @since 0.1.0
  */
@@ -40,6 +42,8 @@ export class AuthorityControl extends Context.Service<
 >()("@effect-tenovos/testing/AuthorityControl") {}
 
 /**
+ * Control of an authority that runs elsewhere.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -52,6 +56,8 @@ export const make = (options: Options): Effect.Effect<AuthorityControl["Service"
   })
 
 /**
+ * Provides control of an authority that runs elsewhere.
+ *
  * @category layers
  * @since 0.1.0
  */

@@ -32,6 +32,8 @@ import {
 } from "./internal/trial.ts"
 
 /**
+ * Where stores under test keep a session.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -46,6 +48,8 @@ export interface Place<E = never> {
 }
 
 /**
+ * A place whose leases end by themselves when their holder is gone.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -55,6 +59,8 @@ export interface LeasedPlace<E = never> extends Place<E> {
 }
 
 /**
+ * One thing that a store must do, by its name.
+ *
  * @category models
  * @since 0.1.0
  */
