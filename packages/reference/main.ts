@@ -66,18 +66,20 @@ const findings = [
   )
 ]
 for (const finding of findings) console.error(finding)
-app.validate(project)
 
-if (values.out !== undefined) {
-  // What a schema brings along would be told as inherited from its whole text.
-  for (const reflection of project.getReflectionsByKind(ReflectionKind.All)) {
-    if (!reflection.isDeclaration()) continue
-    delete reflection.inheritedFrom
-    delete reflection.extendedTypes
-    delete reflection.typeHierarchy
+// What a schema brings along would be told as inherited from its whole text, and Effect's own comments have links of their own.
+for (const reflection of project.getReflectionsByKind(ReflectionKind.All)) {
+  if (!reflection.isDeclaration()) continue
+  if (reflection.kindOf(ReflectionKind.Constructor) && reflection.inheritedFrom !== undefined) {
+    for (const signature of reflection.signatures ?? []) delete signature.comment
   }
-  await app.generateDocs(project, values.out)
+  delete reflection.inheritedFrom
+  delete reflection.extendedTypes
+  delete reflection.typeHierarchy
 }
+app.validate(project)
+if (values.out !== undefined) await app.generateDocs(project, values.out)
+
 const stale = api.update(values.write)
 for (const file of stale) console.log(values.write ? `wrote ${file}` : `${file} is out of date: pnpm generate`)
 
