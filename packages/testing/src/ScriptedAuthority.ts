@@ -43,8 +43,6 @@ export class Dropped extends Data.TaggedError("Dropped") {}
 export type Script = (request: Received, index: number) => Effect.Effect<Response, Dropped>
 
 /**
- * The journal of a scripted authority.
- *
  * @category services
  * @since 0.1.0
  */
