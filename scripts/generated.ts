@@ -1,5 +1,4 @@
-// Are the files up to date that are made of others, and kept so that a change of them shows in review? `--write` makes them,
-// and `--full FILE` writes the whole text of all that llms.txt names, but for the sources.
+// Are the files up to date that are made of others, and kept so that a change of them shows in review? `--write` makes them.
 //
 // - packages/*/src/index.ts: its modules.
 // - llms.txt: what there is to read, for readers that are programs.
@@ -65,22 +64,17 @@ const llms = () =>
     pages("docs/decisions/*.md")
   ].map((part) => typeof part === "string" ? `${part}\n` : `${part.join("\n")}\n`).join("\n")
 
-const full = (index: string) =>
-  [...index.matchAll(/\]\((.+\.(?:md|txt))\)/g)].map(([, file = ""]) => `<!-- ${file} -->\n\n${read(file)}`).join("\n")
-
-const toRead = llms()
 const generated: ReadonlyArray<readonly [file: string, text: string]> = [
   ...names.map((name) => [`packages/${name}/src/index.ts`, index(name)] as const),
-  ["llms.txt", toRead]
+  ["llms.txt", llms()]
 ]
 
-const { values } = parseArgs({ options: { write: { type: "boolean", default: false }, full: { type: "string" } } })
+const { values } = parseArgs({ options: { write: { type: "boolean", default: false } } })
 
 const stale = generated.filter(([file, text]) => !existsSync(file) || read(file) !== text)
 for (const [file, text] of stale) {
   if (values.write) writeFileSync(file, text)
   console.log(values.write ? `wrote ${file}` : `${file} is out of date: pnpm generate`)
 }
-if (values.full !== undefined) writeFileSync(values.full, full(toRead))
 console.log(`generated: ${generated.length} files, ${stale.length} out of date`)
 process.exitCode = stale.length === 0 || values.write ? 0 : 1
