@@ -29,9 +29,15 @@ const summary = (text: string): string => {
 
 const header = (file: string) => summary(/^\/\*\*(.*?)\*\//s.exec(read(file))?.[1]?.replace(/^ \* ?/gm, "") ?? "")
 
+// What the guide's contents say of a page is better than how it begins.
+const contents = existsSync("docs/README.md") ? read("docs/README.md") : ""
+const described = new Map(
+  [...contents.matchAll(/^- \[.*?\]\((.*?)\): (.*)$/gm)].map(([, file = "", said = ""]) => [`docs/${file}`, `${said}.`])
+)
+
 const page = (file: string) => {
   const text = read(file)
-  return `- [${/^# (.*)$/m.exec(text)?.[1] ?? file}](${file}): ${summary(text)}`
+  return `- [${/^# (.*)$/m.exec(text)?.[1] ?? file}](${file}): ${described.get(file) ?? summary(text)}`
 }
 
 const pages = (...patterns: ReadonlyArray<string>) =>
