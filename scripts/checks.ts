@@ -10,8 +10,10 @@ interface Check {
   readonly after?: ReadonlyArray<string>
 }
 
-// Those that take longest, or that others wait for, come first.
+// tstyche would fetch one of its own.
 const typeScript6 = `file://${process.cwd()}/packages/reference/node_modules/typescript/lib/typescript.js`
+
+// Those that take longest, or that others wait for, come first.
 const checks: Record<string, Check> = {
   compile: { run: "tsc -b" },
   model: { run: "node scripts/model.ts" },
