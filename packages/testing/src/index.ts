@@ -1,5 +1,7 @@
 export * as Arbitraries from "./Arbitraries.ts"
 export * as AuthorityControl from "./AuthorityControl.ts"
+export * as Laws from "./Laws.ts"
+export * as LifeHistory from "./LifeHistory.ts"
 export * as ScriptedAuthority from "./ScriptedAuthority.ts"
 export * as SessionStoreLaws from "./SessionStoreLaws.ts"
 export * as TestTenovos from "./TestTenovos.ts"

@@ -1,0 +1,118 @@
+import * as Cause from "effect/Cause"
+import * as Console from "effect/Console"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Logger from "effect/Logger"
+import * as References from "effect/References"
+import * as Semaphore from "effect/Semaphore"
+import * as Tracer from "effect/Tracer"
+import { format, inspect } from "node:util"
+
+/** Something that can be read of a run, and where. */
+export interface Text {
+  readonly where: string
+  readonly text: string
+}
+
+/** How an effect ends, and all that others get to see of it. */
+export const observed = <A, E, R>(
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<{ readonly exit: Exit.Exit<A, E>; readonly texts: ReadonlyArray<Text> }, never, R> =>
+  Effect.gen(function*() {
+    const texts: Array<Text> = []
+    const spans: Array<Tracer.NativeSpan> = []
+    const loggers = [Logger.formatSimple, Logger.formatLogFmt, Logger.formatJson].map((logger) =>
+      Logger.make<unknown, void>((options) => {
+        texts.push({ where: `a log at ${options.logLevel}`, text: logger.log(options) })
+      })
+    )
+    const tracer = Tracer.make({
+      span: (options) => {
+        const span = new Tracer.NativeSpan(options)
+        spans.push(span)
+        return span
+      }
+    })
+    const exit = yield* printing(effect, (where, text) => texts.push({ where, text })).pipe(
+      Effect.exit,
+      Effect.provide(Logger.layer(loggers)),
+      Effect.provideService(References.MinimumLogLevel, "All"),
+      Effect.provideService(Tracer.Tracer, tracer)
+    )
+    return { exit, texts: [...texts, ...spans.flatMap(ofSpan), ...ofExit(exit)] }
+  })
+
+const ofSpan = (span: Tracer.NativeSpan): ReadonlyArray<Text> => {
+  const where = `the span ${span.name}`
+  return [
+    { where: "the name of a span", text: span.name },
+    ...Array.from(span.attributes, ([key, value]) => ({ where: `${where}, ${key}`, text: `${key}: ${print(value)}` })),
+    ...span.events.map((event) => ({ where: `${where}, an event`, text: print(event) })),
+    ...(span.status._tag === "Ended" && Exit.isFailure(span.status.exit)
+      ? printed(span.status.exit.cause).map((text) => ({ where: `${where}, its failure`, text }))
+      : [])
+  ]
+}
+
+const ofExit = <A, E>(exit: Exit.Exit<A, E>): ReadonlyArray<Text> =>
+  Exit.isSuccess(exit) ? [] : printed(exit.cause).map((text) => ({ where: "the error", text }))
+
+const print = (value: unknown): string => typeof value === "string" ? value : inspect(value, { depth: 20 })
+
+/** Everything that a program might print of a failure. */
+const printed = (cause: Cause.Cause<unknown>): ReadonlyArray<string> => [
+  Cause.pretty(cause),
+  ...[
+    cause,
+    ...cause.reasons.map((reason) =>
+      Cause.isFailReason(reason) ? reason.error : Cause.isDieReason(reason) ? reason.defect : undefined
+    )
+  ].flatMap((value) => [
+    String(value),
+    JSON.stringify(value) ?? "",
+    inspect(value, { depth: 20, showHidden: true }),
+    value instanceof Error ? value.stack ?? "" : ""
+  ])
+]
+
+// -----------------------------------------------------------------------------
+// What is printed
+// -----------------------------------------------------------------------------
+
+/** There is one console, and one output. */
+const Printing = Context.Reference("@effect-tenovos/testing/internal/observed/Printing", {
+  defaultValue: () => Semaphore.makeUnsafe(1)
+})
+
+const printing = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  record: (where: string, text: string) => void
+): Effect.Effect<A, E, R> =>
+  Effect.flatMap(Printing, (one) =>
+    one.withPermit(Effect.acquireUseRelease(
+      Effect.sync(() => [
+        ...Object.entries(globalThis.console).flatMap(([name, method]) =>
+          typeof method === "function"
+            ? [replace(globalThis.console, name, (...args) => record(`console.${name}`, format(...args)))]
+            : []
+        ),
+        ...(["stdout", "stderr"] as const).map((name) =>
+          replace(process[name], "write", (chunk) => {
+            record(name, chunk instanceof Uint8Array ? Buffer.from(chunk).toString("utf8") : String(chunk))
+            return true
+          })
+        )
+      ]),
+      () => Effect.provideService(effect, Console.Console, globalThis.console),
+      (undo) => Effect.sync(() => undo.forEach((undo) => undo()))
+    )))
+
+const replace = (target: object, name: string, method: (...args: Array<unknown>) => unknown): () => void => {
+  const before = Object.getOwnPropertyDescriptor(target, name)
+  Object.defineProperty(target, name, { configurable: true, writable: true, value: method })
+  return () => {
+    if (before === undefined) Reflect.deleteProperty(target, name)
+    else Object.defineProperty(target, name, before)
+  }
+}

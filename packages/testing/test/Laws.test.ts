@@ -1,0 +1,164 @@
+import { RefreshPolicy, TenovosAuth, TenovosClient } from "@effect-tenovos/core"
+import { Laws, TestTenovos } from "@effect-tenovos/testing"
+import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Plain from "./support/plain.ts"
+
+const { credentials } = TestTenovos
+
+const password = Redacted.value(credentials.password)
+
+const session = TenovosAuth.TenovosAuth.use((auth) => auth.session)
+
+const auth = TenovosAuth.layer(credentials)
+
+/** Where the secrets show, and which. */
+const leaks = <A, E, R>(effect: Effect.Effect<A, E | Laws.SecretLeaked, R>) =>
+  Effect.map(Effect.flip(effect), (error) => {
+    assert.instanceOf(error, Laws.SecretLeaked)
+    return error.leaks.map(({ secret, where }) => `${secret} in ${where}`)
+  })
+
+describe("noSecretLeak", () => {
+  it.effect("lets through what TenovosAuth does, and its error", () =>
+    Effect.gen(function*() {
+      const { generation } = yield* Laws.noSecretLeak(Effect.provide(
+        Effect.gen(function*() {
+          const held = yield* session
+          yield* Effect.logInfo("signed in", held)
+          yield* Console.log(held)
+          yield* TenovosAuth.TenovosAuth.use((auth) => auth.signOut)
+          return held
+        }),
+        Layer.provide(auth, TestTenovos.layer())
+      ))
+      assert.strictEqual(generation, 1)
+
+      const wrong = TenovosAuth.layer({ ...credentials, username: "bob" })
+      const error = yield* Effect.flip(Laws.noSecretLeak(
+        Effect.provide(session, Layer.provide(wrong, TestTenovos.layer()))
+      ))
+      assert.strictEqual(error._tag, "AuthError")
+    }))
+
+  it.effect("finds each secret in each place, and shows none", () =>
+    Effect.gen(function*() {
+      const leaky = Effect.gen(function*() {
+        const { accessToken, idToken, refreshToken } = yield* session
+        yield* Effect.logDebug("got", Redacted.value(accessToken))
+        yield* Effect.annotateCurrentSpan("header", btoa(`ada:${password}`))
+        yield* Console.error(Redacted.value(refreshToken ?? credentials.password))
+        process.stdout.write(`?token=${encodeURIComponent(Redacted.value(idToken ?? credentials.password))}`)
+        return yield* Effect.fail({ apiKey: Buffer.from(Redacted.value(credentials.apiKey)).toString("hex") })
+      }).pipe(Effect.withSpan("leaky"), Effect.provide(Layer.provide(auth, TestTenovos.layer())))
+
+      const error = yield* Effect.flip(Laws.noSecretLeak(leaky))
+
+      assert.instanceOf(error, Laws.SecretLeaked)
+      assert.sameMembers(error.leaks.map(({ secret, where }) => `${secret} in ${where}`), [
+        "access token 1 in a log at Debug",
+        "password in the span leaky, header",
+        "refresh token 1 in console.error",
+        "id token 1 in stdout",
+        "API key in the span leaky, its failure",
+        "API key in the error"
+      ])
+      assert.include(error.message, "The access token 1 is in a log at Debug: ")
+      assert.include(error.message, "got message=<access token 1>")
+      const shown = `${error.message} ${Cause.pretty(Cause.fail(error))} ${JSON.stringify(error)}`
+      for (const secret of [password, Redacted.value(credentials.apiKey), btoa(password).slice(0, -4), "eyJ"]) {
+        assert.notInclude(shown, secret)
+      }
+    }))
+
+  it.effect("knows the secrets of an authority around the effect, and those that it is given", () =>
+    Effect.gen(function*() {
+      const tell = (text: string) => Laws.noSecretLeak(Effect.logTrace(text))
+      const { accessToken } = yield* session
+      const token = Redacted.value(accessToken)
+
+      assert.deepStrictEqual(yield* leaks(tell(token)), ["access token 1 in a log at Trace"])
+      // Its signature alone makes up for the rest, which anybody may know.
+      assert.deepStrictEqual(yield* leaks(tell(token.split(".")[2] ?? "")), ["access token 1 in a log at Trace"])
+      assert.isTrue(Exit.isSuccess(yield* Effect.exit(tell(token.split(".")[0] ?? ""))))
+      assert.deepStrictEqual(
+        yield* leaks(Laws.noSecretLeak(Effect.fail("of hunter2!"), {
+          secrets: { "database password": Redacted.make("hunter2!") }
+        })),
+        ["database password in the error"]
+      )
+    }).pipe(Effect.provide(Layer.provideMerge(auth, TestTenovos.layer()))))
+
+  it.effect("knows the tokens of a script", () =>
+    Effect.gen(function*() {
+      const tell = Effect.flatMap(session, ({ accessToken }) => Effect.die(Redacted.value(accessToken)))
+
+      assert.deepStrictEqual(
+        yield* leaks(Laws.noSecretLeak(Effect.provide(tell, Layer.provide(auth, TestTenovos.layerScripted())))),
+        ["access token 1 in the error"]
+      )
+    }))
+
+  it.effect("catches the client that prints the answer to its sign-in", () =>
+    Effect.gen(function*() {
+      const client = Plain.layer({ tells: (body) => Effect.sync(() => console.log("signed in:", body)) })
+
+      assert.includeMembers(
+        yield* leaks(Laws.noSecretLeak(Effect.provide(Plain.call, Layer.provide(client, TestTenovos.layer())))),
+        ["access token 1 in console.log", "refresh token 1 in console.log", "id token 1 in console.log"]
+      )
+    }))
+
+  it.effect("leaves the console as it was, also when it is interrupted", () =>
+    Effect.gen(function*() {
+      const before = [console.log, process.stdout.write]
+      const interrupted = Laws.noSecretLeak(Effect.interrupt, { secrets: { secret: Redacted.make("a secret") } })
+      assert.isTrue(Exit.hasInterrupts(yield* Effect.exit(interrupted)))
+
+      assert.deepStrictEqual([console.log, process.stdout.write], before)
+    }))
+
+  it.effect("does not accept an effect that has met no secret", () =>
+    Effect.gen(function*() {
+      assert.isTrue(Exit.hasDies(yield* Effect.exit(Laws.noSecretLeak(Effect.void))))
+    }))
+})
+
+describe("neverStale", () => {
+  const request = TenovosClient.TenovosClient.use((client) => client.get("/security/template"))
+  const client = (policy: RefreshPolicy.RefreshPolicy) => ({
+    layer: Layer.provide(TenovosClient.layer, TenovosAuth.layer({ ...credentials, policy })),
+    request
+  })
+
+  it.effect("holds for TenovosClient", () => Laws.neverStale(client(RefreshPolicy.standard), { runs: 15 }))
+
+  it.effect("holds where the session is renewed in the background", () =>
+    Laws.neverStale(client(RefreshPolicy.batch), { runs: 10, longestWait: "1 hour" }))
+
+  const caught = [
+    ["keeps its token for ever", "never", /^call, (wait \w+, )+call$/],
+    ["goes by its own clock", "by its own clock", /^authority 1m ahead: call, (wait \w+, )+call$/],
+    ["goes on with its token where there is no other", "if it can", /^call, ((wait|fail) [^,]+, )+call$/]
+  ] as const
+  for (const [name, renews, history] of caught) {
+    it.effect(`catches a client that ${name}, and says when in a few steps`, () =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(Laws.neverStale({ layer: Plain.layer({ renews }), request: Plain.call }))
+
+        assert.match(error.history, history)
+        assert.include(error.message, `before: ${error.history} (seed 1)`)
+      }))
+  }
+
+  it.effect("does not accept a client that sends nothing", () =>
+    Effect.gen(function*() {
+      const idle = Laws.neverStale({ layer: Layer.empty, request: Effect.void }, { runs: 1 })
+      assert.isTrue(Exit.hasDies(yield* Effect.exit(idle)))
+    }))
+})
