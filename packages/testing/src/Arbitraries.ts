@@ -316,6 +316,11 @@ const waits = durations(
 const ordered = <A>(...[first, ...others]: readonly [A, ...Array<A>]): fc.Arbitrary<A> =>
   fc.nat(others.length).map((i) => others[i - 1] ?? first)
 
+const clocks = [
+  Duration.minutes(1),
+  ...durations("5 minutes", "1 hour", "1 day", "-1 minute", "-5 minutes", "-1 hour", "-1 day")
+] as const
+
 const wait = (longest: Duration.Duration): fc.Arbitrary<Step> =>
   ordered(Duration.seconds(1), ...waits.filter(Duration.isLessThanOrEqualTo(longest)))
     .map((duration) => Step.Wait({ duration }))
@@ -334,6 +339,10 @@ const others: fc.Arbitrary<Step> = fc.oneof(
       Step.Delay({ duration })
     )
   },
+  {
+    weight: 1,
+    arbitrary: ordered(...clocks).map((by) => Step.SetClock({ by }))
+  },
   { weight: 1, arbitrary: fc.constantFrom(Step.Revoke(), Step.Lock(), Step.Unlock()) }
 )
 
@@ -347,10 +356,7 @@ const others: fc.Arbitrary<Step> = fc.oneof(
  */
 export const historyUpTo = (longest: Duration.Input): fc.Arbitrary<LifeHistory> =>
   fc.record({
-    clockOffset: ordered(
-      Duration.zero,
-      ...durations("1 minute", "5 minutes", "1 hour", "1 day", "-1 minute", "-5 minutes", "-1 hour")
-    ),
+    clockOffset: ordered(Duration.zero, ...clocks),
     // What shrinks to nothing is left out, at any place.
     steps: fc.array(
       fc.option(

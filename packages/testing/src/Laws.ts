@@ -7,7 +7,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as HttpClient from "effect/http/HttpClient"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -98,17 +97,6 @@ export const noSecretLeak = <A, E, R>(
 // -----------------------------------------------------------------------------
 
 /**
- * A client under test: how it is made, on the `HttpClient` that it gets, and one request to the API by it.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Client<R> {
-  readonly layer: Layer.Layer<R, never, HttpClient.HttpClient>
-  readonly request: Effect.Effect<unknown, unknown, R>
-}
-
-/**
  * @category options
  * @since 0.1.0
  */
@@ -141,7 +129,7 @@ export class StaleRequest extends Schema.TaggedError<StaleRequest>("@effect-teno
 
 /**
  * Never sends a request with an access token that the authority calls expired when it leaves: through random
- * {@link LifeHistory.LifeHistory | histories} of calls, time, outages, revocations and clocks that differ.
+ * {@link LifeHistory.LifeHistory | histories} of calls, time, outages, revocations, and clocks that differ and are set.
  *
  * **Gotchas**
  *
@@ -151,7 +139,7 @@ export class StaleRequest extends Schema.TaggedError<StaleRequest>("@effect-teno
  * @since 0.1.0
  */
 export const neverStale = Effect.fnUntraced(function*<R>(
-  client: Client<R>,
+  program: LifeHistory.Program<R>,
   options?: FreshOptions
 ): Effect.fn.Return<void, StaleRequest> {
   const seed = options?.seed ?? 1
@@ -162,7 +150,7 @@ export const neverStale = Effect.fnUntraced(function*<R>(
   const { counterexample } = yield* Effect.promise(() =>
     fc.check(
       fc.asyncProperty(Arbitraries.historyUpTo(options?.longestWait ?? "30 days"), (history) =>
-        run(judge(client, history, options?.authority)).then((exit) => {
+        run(judge(program, history, options?.authority)).then((exit) => {
           if (Exit.isSuccess(exit)) {
             sent += exit.value.sent
           }
@@ -190,7 +178,7 @@ interface Judgement {
 }
 
 const judge = <R>(
-  { layer, request }: Client<R>,
+  program: LifeHistory.Program<R>,
   history: LifeHistory.LifeHistory,
   authority: TestTenovos.Options | undefined
 ) =>
@@ -207,9 +195,7 @@ const judge = <R>(
         }
         return response
       }))
-    yield* LifeHistory.play(history, request).pipe(
-      Effect.provide(Layer.provide(layer, Layer.succeed(HttpClient.HttpClient, transport)))
-    )
+    yield* Effect.provideService(LifeHistory.play(history, program), HttpClient.HttpClient, transport)
     return judgement
   }).pipe(
     Effect.provide(TestTenovos.layer(authority)),

@@ -4,10 +4,14 @@
  *
  * @since 0.1.0
  */
+import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as HttpClient from "effect/http/HttpClient"
+import * as Layer from "effect/Layer"
 import { TestClock } from "effect/testing"
+import { noted } from "./internal/standstill.ts"
 import type { Failure } from "./TestTenovos.ts"
 import { TestTenovos } from "./TestTenovos.ts"
 
@@ -16,6 +20,7 @@ import { TestTenovos } from "./TestTenovos.ts"
  *
  * - `Call`: the program makes its request, and whatever comes next does not wait for its end.
  * - `Wait`: time passes.
+ * - `SetClock`: the program's clock is set forward, or back when it is negative, and the authority's goes on.
  * - `Fail`: requests to the authority fail: the `next`, or all until it heals.
  * - `Delay`: answers of the authority take time until it heals.
  * - `Heal`, `Revoke`, `Lock`, `Unlock`, `RotateKeys`: as `TestTenovos` does it.
@@ -26,6 +31,7 @@ import { TestTenovos } from "./TestTenovos.ts"
 export type Step = Data.TaggedEnum<{
   Call: {}
   Wait: { readonly duration: Duration.Duration }
+  SetClock: { readonly by: Duration.Duration }
   Fail: { readonly failure: Failure; readonly next?: number | undefined }
   Delay: { readonly duration: Duration.Duration }
   Heal: {}
@@ -54,18 +60,17 @@ export class LifeHistory extends Data.Class<{
 }> {
   override toString(): string {
     const offset = Duration.toMillis(this.clockOffset)
-    const clock = offset === 0
-      ? ""
-      : `authority ${format(Duration.abs(this.clockOffset))} ${offset > 0 ? "ahead" : "behind"}: `
+    const clock = offset === 0 ? "" : `authority ${format(this.clockOffset)} ${offset > 0 ? "ahead" : "behind"}: `
     return clock + (this.steps.length === 0 ? "nothing" : this.steps.map(show).join(", "))
   }
 }
 
-const format = (duration: Duration.Duration): string => Duration.format(duration)
+const format = (duration: Duration.Duration): string => Duration.format(Duration.abs(duration))
 
 const show: (step: Step) => string = Step.$match({
   Call: () => "call",
   Wait: ({ duration }) => `wait ${format(duration)}`,
+  SetClock: ({ by }) => `clock ${Duration.isNegative(by) ? "back" : "on"} by ${format(by)}`,
   Fail: ({ failure, next }) =>
     `fail ${next === undefined ? "all" : `next ${next}`} with ${
       typeof failure === "object" ? JSON.stringify(failure) : failure
@@ -79,29 +84,62 @@ const show: (step: Step) => string = Step.$match({
 })
 
 /**
- * Lets it all happen, with this request for a call. Whether the request fails is not looked at. In the end the authority
- * heals, two minutes pass, and what is still under way is interrupted.
+ * A program that lives through it: how it is made, on the `HttpClient` that it gets, and its one request to the API.
  *
- * The authority's clock is set as the history has it: the test's clock must be on far enough, as its `setClockOffset` says.
+ * @category models
+ * @since 0.1.0
+ */
+export interface Program<R> {
+  readonly layer: Layer.Layer<R, never, HttpClient.HttpClient>
+  readonly request: Effect.Effect<unknown, unknown, R>
+}
+
+/**
+ * Lets it all happen to a program, which is made anew. Whether its requests fail is not looked at. In the end the
+ * authority heals, two minutes pass, and what is still under way is interrupted.
+ *
+ * **Gotchas**
+ *
+ * The authority's clock is set as the history has it: the test's clock must be on far enough, as `TestTenovos` says. When
+ * the program's clock is set back it comes to no second again in which there was a call: no program that looks at that
+ * clock alone can tell it from before.
  *
  * @category combinators
  * @since 0.1.0
  */
 export const play = <R>(
   history: LifeHistory,
-  request: Effect.Effect<unknown, unknown, R>
-): Effect.Effect<void, never, R | TestTenovos> =>
+  { layer, request }: Program<R>
+): Effect.Effect<void, never, HttpClient.HttpClient | TestTenovos> =>
   Effect.scoped(Effect.gen(function*() {
     const tenovos = yield* TestTenovos
     const scope = yield* Effect.scope
+    yield* tenovos.setClockOffset(history.clockOffset)
+
+    let ahead = 0
+    const calls: Array<number> = []
+    const clock = noted(yield* Clock.Clock, () => ahead)
+    const context = yield* Effect.provideService(Layer.build(layer), Clock.Clock, clock)
+    const call = request.pipe(
+      Effect.ignore,
+      Effect.provide(context),
+      Effect.provideService(Clock.Clock, clock),
+      Effect.ensuring(Effect.sync(() => calls.push(clock.currentTimeMillisUnsafe())))
+    )
+    const setClock = (by: number) => {
+      ahead += by
+      while (calls.some((at) => Math.abs(at - clock.currentTimeMillisUnsafe()) <= 2000)) ahead += 2001
+    }
+
     const act = Step.$match({
       // The millisecond is what an answer may take, so that it has come before the next step.
       Call: () =>
-        Effect.andThen(
-          Effect.forkIn(Effect.ignore(request), scope, { startImmediately: true }),
-          TestClock.adjust("1 millis")
+        Effect.sync(() => calls.push(clock.currentTimeMillisUnsafe())).pipe(
+          Effect.andThen(Effect.forkIn(call, scope, { startImmediately: true })),
+          Effect.andThen(TestClock.adjust("1 millis"))
         ),
       Wait: ({ duration }) => TestClock.adjust(duration),
+      SetClock: ({ by }) => Effect.sync(() => setClock(Duration.toMillis(by))),
       Fail: ({ failure, next }) => tenovos.fail(failure, { next }),
       Delay: ({ duration }) => tenovos.delay(duration, { operations: ["authorize", "refresh"] }),
       Heal: () => tenovos.heal,
@@ -110,8 +148,6 @@ export const play = <R>(
       Unlock: () => tenovos.unlock,
       RotateKeys: () => tenovos.rotateKeys
     })
-
-    yield* tenovos.setClockOffset(history.clockOffset)
     for (const step of history.steps) yield* act(step)
     yield* tenovos.heal
     yield* TestClock.adjust("2 minutes")

@@ -112,33 +112,28 @@ export class ScriptedAuthority extends Context.Service<ScriptedAuthority, {
 /**
  * Provides the `HttpClient` that reaches the script, and the journal.
  *
- * @category layers
- * @since 0.1.0
- */
-export const layer = (script: Script): Layer.Layer<ScriptedAuthority | HttpClient.HttpClient> =>
-  layerWith((request, received, index) =>
-    script(received, index).pipe(
-      Effect.mapError((cause) => transportError(request, cause)),
-      Effect.map((response) => HttpClientResponse.fromWeb(request, response))
-    )
-  )
-
-/**
- * The same for answers that are plain values: one step for each request, and {@link healthy} ones when there are no more.
- * All happens at once, without a turn of the event loop, and so in order with a `TestClock`.
+ * With steps each request gets the next, and those that come when there are no more a {@link healthy} one. They are
+ * answered at once, without a turn of the event loop, and so in order with a `TestClock`.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layerSteps = (steps: Steps): Layer.Layer<ScriptedAuthority | HttpClient.HttpClient> =>
-  Layer.unwrap(Effect.map(canaries.Planted, (planted) =>
-    layerWith((request, received, index) => {
-      const step = steps[index] ?? healthy
-      const found = typeof step === "function" ? step(received, index) : step
-      return Effect.isEffect(found)
-        ? Effect.flatMap(found, (answer) => respond(request, answer))
-        : respond(request, found)
-    }, (client) => canaries.watch(client, new Map(), planted))))
+export const layer = (script: Script | Steps): Layer.Layer<ScriptedAuthority | HttpClient.HttpClient> =>
+  typeof script === "function"
+    ? layerWith((request, received, index) =>
+      script(received, index).pipe(
+        Effect.mapError((cause) => transportError(request, cause)),
+        Effect.map((response) => HttpClientResponse.fromWeb(request, response))
+      )
+    )
+    : Layer.unwrap(Effect.map(canaries.Planted, (planted) =>
+      layerWith((request, received, index) => {
+        const step = script[index] ?? healthy
+        const found = typeof step === "function" ? step(received, index) : step
+        return Effect.isEffect(found)
+          ? Effect.flatMap(found, (answer) => respond(request, answer))
+          : respond(request, found)
+      }, (client) => canaries.watch(client, new Map(), planted))))
 
 const respond = (
   request: HttpClientRequest.HttpClientRequest,

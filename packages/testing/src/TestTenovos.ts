@@ -287,4 +287,4 @@ const toFault = (failure: Failure): unknown =>
  */
 export const layerScripted = (
   script: ScriptedAuthority.Steps = []
-): Layer.Layer<HttpClient.HttpClient | ScriptedAuthority.ScriptedAuthority> => ScriptedAuthority.layerSteps(script)
+): Layer.Layer<HttpClient.HttpClient | ScriptedAuthority.ScriptedAuthority> => ScriptedAuthority.layer(script)

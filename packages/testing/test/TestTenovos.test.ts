@@ -330,7 +330,7 @@ describe("a life history", () => {
         ]
       })
       yield* TestClock.setTime(start)
-      yield* LifeHistory.play(history, plain)
+      yield* LifeHistory.play(history, { layer: Plain.layer(), request: plain })
 
       assert.strictEqual(
         String(history),
