@@ -11,7 +11,7 @@ import * as Plain from "./support/plain.ts"
 
 const { credentials } = TestTenovos
 
-const password = Redacted.value(credentials.password)
+const [apiKey, password] = [Redacted.value(credentials.apiKey), Redacted.value(credentials.password)]
 
 const session = TenovosAuth.TenovosAuth.use((auth) => auth.session)
 
@@ -46,15 +46,18 @@ describe("noSecretLeak", () => {
       assert.strictEqual(error._tag, "AuthError")
     }))
 
-  it.effect("finds each secret in each place, and shows none", () =>
+  it.effect("finds each secret in each place and form, and shows none", () =>
     Effect.gen(function*() {
       const leaky = Effect.gen(function*() {
         const { accessToken, idToken, refreshToken } = yield* session
-        yield* Effect.logDebug("got", Redacted.value(accessToken))
+        yield* Effect.logDebug("got", Redacted.value(accessToken), "for", apiKey)
         yield* Effect.annotateCurrentSpan("header", btoa(`ada:${password}`))
+        yield* Effect.annotateCurrentSpan("body", JSON.stringify({ password }))
         yield* Console.error(Redacted.value(refreshToken ?? credentials.password))
-        process.stdout.write(`?token=${encodeURIComponent(Redacted.value(idToken ?? credentials.password))}`)
-        return yield* Effect.fail({ apiKey: Buffer.from(Redacted.value(credentials.apiKey)).toString("hex") })
+        yield* Console.dir({ password })
+        process.stdout.write(Redacted.value(idToken ?? credentials.password))
+        process.stderr.write(`?password=${encodeURIComponent(password)}`)
+        return yield* Effect.fail({ apiKey: Buffer.from(apiKey).toString("hex") })
       }).pipe(Effect.withSpan("leaky"), Effect.provide(Layer.provide(auth, TestTenovos.layer())))
 
       const error = yield* Effect.flip(Laws.noSecretLeak(leaky))
@@ -62,18 +65,20 @@ describe("noSecretLeak", () => {
       assert.instanceOf(error, Laws.SecretLeaked)
       assert.sameMembers(error.leaks.map(({ secret, where }) => `${secret} in ${where}`), [
         "access token 1 in a log at Debug",
+        "API key in a log at Debug",
         "password in the span leaky, header",
+        "password in the span leaky, body",
         "refresh token 1 in console.error",
+        "password in console.dir",
         "id token 1 in stdout",
+        "password in stderr",
         "API key in the span leaky, its failure",
         "API key in the error"
       ])
       assert.include(error.message, "The access token 1 is in a log at Debug: ")
-      assert.include(error.message, "got message=<access token 1>")
+      assert.include(error.message, "got message=<access token 1> message=for message=<API key>")
       const shown = `${error.message} ${Cause.pretty(Cause.fail(error))} ${JSON.stringify(error)}`
-      for (const secret of [password, Redacted.value(credentials.apiKey), btoa(password).slice(0, -4), "eyJ"]) {
-        assert.notInclude(shown, secret)
-      }
+      for (const secret of [password, apiKey, btoa(password).slice(0, -4), "eyJ"]) assert.notInclude(shown, secret)
     }))
 
   it.effect("knows the secrets of an authority around the effect, and those that it is given", () =>

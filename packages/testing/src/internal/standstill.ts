@@ -59,30 +59,30 @@ export const standstill = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect
     )
   })
 
-/** A clock that is ahead of this one, and tells of those who sleep by it. `offset` is in milliseconds. */
+/** The clock, so much ahead, which tells of those who sleep by it. `offset` is in milliseconds. */
 export const noted = (clock: Clock.Clock, offset: () => number): Clock.Clock => {
   const millis = () => clock.currentTimeMillisUnsafe() + offset()
   const nanos = () => clock.currentTimeNanosUnsafe() + BigInt(offset()) * 1_000_000n
-  return {
-    currentTimeMillisUnsafe: millis,
-    currentTimeMillis: Effect.sync(millis),
-    currentTimeNanosUnsafe: nanos,
-    currentTimeNanos: Effect.sync(nanos),
-    monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
-    monotonicTimeNanos: clock.monotonicTimeNanos,
-    sleep: (duration) =>
-      Effect.flatMap(Ongoing, (ongoing) =>
-        ongoing === undefined ? clock.sleep(duration) : Effect.acquireUseRelease(
+  const sleep = (duration: Duration.Duration) =>
+    Effect.flatMap(Ongoing, (ongoing) =>
+      ongoing === undefined ? clock.sleep(duration) : Effect.acquireUseRelease(
+        Effect.sync(() => {
+          ongoing.isAsleep = true
+          ongoing.awake.closeUnsafe()
+        }),
+        () => clock.sleep(duration),
+        () =>
           Effect.sync(() => {
-            ongoing.isAsleep = true
-            ongoing.awake.closeUnsafe()
-          }),
-          () => clock.sleep(duration),
-          () =>
-            Effect.sync(() => {
-              ongoing.isAsleep = false
-              ongoing.awake.openUnsafe()
-            })
-        ))
-  }
+            ongoing.isAsleep = false
+            ongoing.awake.openUnsafe()
+          })
+      ))
+  // With all else that it can do: a `TestClock` can be adjusted.
+  return Object.create(clock, {
+    currentTimeMillisUnsafe: { value: millis },
+    currentTimeMillis: { value: Effect.sync(millis) },
+    currentTimeNanosUnsafe: { value: nanos },
+    currentTimeNanos: { value: Effect.sync(nanos) },
+    sleep: { value: sleep }
+  })
 }
