@@ -101,7 +101,7 @@ export const noSecretLeak = <A, E, R>(
  * @since 0.1.0
  */
 export interface FreshOptions {
-  /** How many histories. Defaults to 30. */
+  /** How many histories, each of which takes some tens of milliseconds. Defaults to 100. */
   readonly runs?: number | undefined
   /** What they are drawn with. Defaults to 1, so that a test always says the same. */
   readonly seed?: number | undefined
@@ -160,7 +160,7 @@ export const neverStale = Effect.fnUntraced(function*<R>(
           }
           return holds
         })),
-      { numRuns: options?.runs ?? 30, seed }
+      { numRuns: options?.runs ?? 100, seed }
     )
   )
   if (failed !== undefined) {

@@ -141,7 +141,7 @@ describe("neverStale", () => {
     request
   })
 
-  it.effect("holds for TenovosClient", () => Laws.neverStale(client(RefreshPolicy.standard), { runs: 15 }))
+  it.effect("holds for TenovosClient", () => Laws.neverStale(client(RefreshPolicy.standard), { runs: 50 }))
 
   it.effect("holds where the session is renewed in the background", () =>
     Laws.neverStale(client(RefreshPolicy.batch), { runs: 10, longestWait: "1 hour" }))

@@ -82,6 +82,13 @@ describe("the clock of the test", () => {
       assert.deepInclude(yield* Effect.flatMap(controls, ({ counts }) => counts), { signIns: 1, calls: 1 })
     }).pipe(Effect.provide(live())))
 
+  it.live("may as well be the real one", () =>
+    Effect.gen(function*() {
+      yield* Effect.flatMap(controls, ({ delay }) => delay("5 millis"))
+
+      assert.deepStrictEqual(yield* Effect.replicateEffect(call, 20, { concurrency: "unbounded" }), Array(20).fill(200))
+    }).pipe(Effect.provide(live())))
+
   it.effect("does not wait for an answer that takes its time", () =>
     Effect.gen(function*() {
       yield* Effect.flatMap(controls, ({ delay }) => delay("10 minutes"))
