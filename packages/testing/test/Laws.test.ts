@@ -141,22 +141,24 @@ describe("neverStale", () => {
     request
   })
 
-  it.effect("holds for TenovosClient", () => Laws.neverStale(client(RefreshPolicy.standard), { runs: 50 }))
+  it.effect("holds for TenovosClient", () => Laws.neverStale(client(RefreshPolicy.standard), { runs: 40 }))
 
   it.effect("holds where the session is renewed in the background", () =>
     Laws.neverStale(client(RefreshPolicy.batch), { runs: 10, longestWait: "1 hour" }))
 
   const caught = [
-    ["keeps its token for ever", "never", /^call, (wait \w+, )+call$/],
-    ["goes by its own clock", "by its own clock", /^authority 1m ahead: call, (wait \w+, )+call$/],
-    ["goes on with its token where there is no other", "if it can", /^call, ((wait|fail) [^,]+, )+call$/]
+    ["keeps its token for ever", "never", /wait/],
+    ["goes by its own clock", "by its own clock", /ahead|clock back/],
+    ["goes on with its token where there is no other", "if it can", /fail|clock back/]
   ] as const
-  for (const [name, renews, history] of caught) {
+  for (const [name, renews, culprit] of caught) {
     it.effect(`catches a client that ${name}, and says when in a few steps`, () =>
       Effect.gen(function*() {
-        const error = yield* Effect.flip(Laws.neverStale({ layer: Plain.layer({ renews }), request: Plain.call }))
+        const client = { layer: Plain.layer({ renews }), request: Plain.call }
+        const error = yield* Effect.flip(Laws.neverStale(client, { longestWait: "1 hour" }))
 
-        assert.match(error.history, history)
+        assert.match(error.history, culprit)
+        assert.isAtMost(error.history.split(", ").length, 5)
         assert.include(error.message, `before: ${error.history} (seed 1)`)
       }))
   }
