@@ -318,6 +318,25 @@ describe("the journal", () => {
     }).pipe(Effect.provide(live())))
 })
 
+describe("two authorities", () => {
+  it.effect("in one program know nothing of each other", () =>
+    Effect.gen(function*() {
+      const tenovos = yield* controls
+      yield* tenovos.fail(500)
+      yield* tenovos.setClockOffset("1 hour")
+
+      const inner = Effect.gen(function*() {
+        const other = yield* controls
+        assert.strictEqual(yield* plain, 200)
+        assert.strictEqual((yield* other.journal())[0]?.at, "1970-01-01T00:00:00.000Z")
+      })
+      yield* Effect.provide(inner, Layer.provideMerge(Plain.layer(), TestTenovos.layer()))
+
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(plain)))
+      assert.strictEqual((yield* tenovos.journal())[0]?.at, "1970-01-01T01:00:00.000Z")
+    }).pipe(Effect.provide(live())))
+})
+
 describe("a life history", () => {
   it.effect("lets happen what it says, and prints as a line", () =>
     Effect.gen(function*() {

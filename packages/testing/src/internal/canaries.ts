@@ -60,17 +60,17 @@ export const find = (texts: ReadonlyArray<Text>, canaries: Canaries): ReadonlyAr
   const needles = Array.from(canaries).flatMap(([secret, name]) => formsOf(secret).map((form) => ({ form, name })))
     // One may be a part of another.
     .sort((a, b) => b.form.length - a.form.length)
+  const masked = (text: string) => needles.reduce((text, { form, name }) => text.replaceAll(form, `<${name}>`), text)
   const findings = new Map<string, Finding>()
   for (const { text, where } of texts) {
     for (const { form, name } of needles) {
       const at = text.indexOf(form)
       const key = `${name} ${where}`
       if (at < 0 || findings.has(key)) continue
-      const masked = (part: string) =>
-        needles.reduce((part, { form, name }) => part.replaceAll(form, `<${name}>`), part)
       const before = masked(text.slice(0, at)).slice(-40)
       const after = masked(text.slice(at + form.length)).slice(0, 40)
-      findings.set(key, { secret: name, where, text: `${before}<${name}>${after}`.trim() })
+      // A span may be named after a secret.
+      findings.set(key, { secret: name, where: masked(where), text: `${before}<${name}>${after}`.trim() })
     }
   }
   return Array.from(findings.values())
