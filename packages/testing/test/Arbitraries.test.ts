@@ -8,7 +8,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import { HttpClient } from "effect/http"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -58,22 +57,6 @@ describe("tokens", () => {
       ),
       params
     ))
-
-  it.effect("are all refused by the authority, which has signed none", () =>
-    Effect.gen(function*() {
-      const http = yield* HttpClient.HttpClient
-      const any = fc.oneof(tokens.wellFormed, tokens.expired, tokens.foreign)
-      for (const token of fc.sample(any, { numRuns: 10, seed: 1 })) {
-        const response = yield* http.get(`${TestTenovos.credentials.endpointUrl}/security/template`, {
-          headers: {
-            "x-api-key": Redacted.value(TestTenovos.credentials.apiKey),
-            accesstoken: Redacted.value(token),
-            authorization: Redacted.value(token)
-          }
-        })
-        assert.strictEqual(response.status, 401)
-      }
-    }).pipe(Effect.provide(TestTenovos.layer())))
 })
 
 describe("answers", () => {

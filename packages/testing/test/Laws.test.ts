@@ -146,10 +146,10 @@ describe("neverStale", () => {
     request
   })
 
-  it.effect("holds for TenovosClient", () => Laws.neverStale(client(RefreshPolicy.standard), { runs: 40 }))
+  it.effect("holds for TenovosClient", () => Laws.neverStale(client(RefreshPolicy.standard), { runs: 25 }))
 
   it.effect("holds where the session is renewed in the background", () =>
-    Laws.neverStale(client(RefreshPolicy.batch), { runs: 10, longestWait: "1 hour" }))
+    Laws.neverStale(client(RefreshPolicy.batch), { runs: 8, longestWait: "1 hour" }))
 
   const caught = [
     ["keeps its token for ever", "never", /wait/],

@@ -1,13 +1,16 @@
 import { RefreshPolicy, TenovosAuth, TenovosClient } from "@effect-tenovos/core"
-import { LifeHistory, ScriptedAuthority, TestTenovos } from "@effect-tenovos/testing"
+import { Arbitraries, LifeHistory, ScriptedAuthority, TestTenovos } from "@effect-tenovos/testing"
 import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { HttpClient } from "effect/http"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { TestClock } from "effect/testing"
+import * as fc from "fast-check"
 import * as Plain from "./support/plain.ts"
 
 /** A client that copes, and one that does not, of one authority. */
@@ -255,6 +258,25 @@ describe("what an operator does", () => {
       assert.notStrictEqual(header(next.accessToken), header(accessToken))
       assert.deepStrictEqual([yield* plain, yield* call], [200, 200])
     }).pipe(Effect.provide(live())))
+})
+
+describe("the tokens of Arbitraries", () => {
+  it.effect("are good for nothing, as nobody has signed them", () =>
+    Effect.gen(function*() {
+      const http = yield* HttpClient.HttpClient
+      const { expired, foreign, wellFormed } = Arbitraries.tokensAt(DateTime.makeUnsafe(0))
+      const any = fc.oneof(wellFormed, expired, foreign)
+      for (const token of fc.sample(any, { numRuns: 10, seed: 1 })) {
+        const response = yield* http.get(`${TestTenovos.credentials.endpointUrl}/security/template`, {
+          headers: {
+            "x-api-key": Redacted.value(TestTenovos.credentials.apiKey),
+            accesstoken: Redacted.value(token),
+            authorization: Redacted.value(token)
+          }
+        })
+        assert.strictEqual(response.status, 401)
+      }
+    }).pipe(Effect.provide(TestTenovos.layer())))
 })
 
 describe("a clock offset", () => {
