@@ -80,11 +80,12 @@ export type Steps = ReadonlyArray<Step>
 
 /**
  * The answer of an authority in good health, which grants whatever is asked: tokens are counted, and live for an hour.
+ * A step of its own, or for what a step does not care about.
  *
  * @category constants
  * @since 0.1.0
  */
-export const healthy: Step = (request, index) => {
+export const healthy: (request: Received, index: number) => Answer | Effect.Effect<Answer> = (request, index) => {
   if (!request.url.pathname.endsWith("/auth/token")) return { body: {} }
   if (request.method === "DELETE") return { body: { session: { authorization: "", accessToken: "" } } }
   return Effect.map(Clock.currentTimeMillis, (now) => ({

@@ -56,7 +56,9 @@ describe("noSecretLeak", () => {
         yield* Console.error(Redacted.value(refreshToken ?? credentials.password))
         yield* Console.dir({ password })
         process.stdout.write(Redacted.value(idToken ?? credentials.password))
-        process.stderr.write(`?password=${encodeURIComponent(password)}`)
+        yield* Effect.callback((resume) => {
+          process.stderr.write(Buffer.from(`?password=${encodeURIComponent(password)}`), () => resume(Effect.void))
+        })
         yield* Effect.withSpan(Effect.void, `with ${apiKey}`, { attributes: { apiKey } })
         return yield* Effect.fail({ apiKey: Buffer.from(apiKey).toString("hex") })
       }).pipe(Effect.withSpan("leaky"), Effect.provide(Layer.provide(auth, TestTenovos.layer())))

@@ -98,8 +98,11 @@ const printing = <A, E, R>(
             : []
         ),
         ...(["stdout", "stderr"] as const).map((name) =>
-          replace(process[name], "write", (chunk) => {
+          replace(process[name], "write", (chunk, ...others) => {
             record(name, chunk instanceof Uint8Array ? Buffer.from(chunk).toString("utf8") : String(chunk))
+            // Whoever writes may wait for the end of it.
+            const written = others.at(-1)
+            if (typeof written === "function") process.nextTick(written)
             return true
           })
         )

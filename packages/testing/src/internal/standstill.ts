@@ -5,10 +5,11 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 
-// The authority takes real time, for signatures, of which a test clock knows nothing: adjusted by an hour it would let
-// every timeout of a request go off before the answer is there. It does wait for fibers that it has woken, and for what
-// these schedule. So who waits for an answer does it in turns of the scheduler, and a request that began before the clock
-// was adjusted is woken by it first, with a sleep of a millisecond.
+// The authority takes real time, for signatures, of which a test clock knows nothing: adjusted by an hour, that would let
+// every timeout of a request go off before the answer is there. But a test clock waits for the fibers that it has woken,
+// and for what these schedule. So who waits for an answer does it in turns of the scheduler, and a request that began
+// before the clock was adjusted has a sleep of a millisecond, by which the clock wakes it first.
+// See docs/decisions/test-clock.md.
 
 interface Ongoing {
   /** Whether it waits for the clock, which therefore must not wait for it. */
