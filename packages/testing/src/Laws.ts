@@ -103,6 +103,8 @@ export const noSecretLeak = <A, E, R>(
 // -----------------------------------------------------------------------------
 
 /**
+ * How many histories {@link neverStale} looks at, and which.
+ *
  * @category options
  * @since 0.1.0
  */

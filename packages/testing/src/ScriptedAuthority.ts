@@ -102,6 +102,8 @@ export const healthy: (request: Received, index: number) => Answer | Effect.Effe
 }
 
 /**
+ * What a test asks of an authority that answers by script.
+ *
  * @category services
  * @since 0.1.0
  */

@@ -43,6 +43,8 @@ export const credentials: Credentials.Credentials = {
 }
 
 /**
+ * What the authority is like: all that a server can be, and what is only for tests.
+ *
  * @category options
  * @since 0.1.0
  */
