@@ -1,76 +1,36 @@
-// Does the documentation hold: does every TypeScript fence compile, and does every example run and exit with 0?
-// A fence whose info string is exactly "ts ignore" is left out. One that names a file, as "ts docs/examples/call.ts",
-// must say the same as the file. Examples find an authority in the environment; those that need more than that are run by
-// their tests.
-import { spawn, spawnSync } from "node:child_process"
-import { once } from "node:events"
-import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { dirname } from "node:path"
-import { createInterface } from "node:readline"
+// Does the documentation hold? Every TypeScript fence compiles, and those that say so run; every command line works and prints
+// what is shown; links lead somewhere; names, tables and diagrams say what the code says; and the site can be built.
+// What the words after a fence's backticks do is told in CONTRIBUTING.md.
+import { spawnSync } from "node:child_process"
+import * as commands from "./docs/commands.ts"
+import * as compile from "./docs/compile.ts"
+import * as facts from "./docs/facts.ts"
+import * as links from "./docs/links.ts"
+import * as modules from "./docs/modules.ts"
+import { failures, pages } from "./docs/pages.ts"
+import { installTools } from "./docs/shell.ts"
+import * as tools from "./docs/tools.ts"
 
-const fences = "docs/examples/.fences"
-// A fence ends with as many backticks as it began with, or with the page.
-const fence = /^[ \t]*(`{3,})([^\n`]*)\n(.*?)(?:^[ \t]*\1`*[ \t]*$|(?![^]))/gms
-const pages = globSync(["README.md", "packages/*/README.md", "docs/**/*.md"], { exclude: ["**/node_modules/**"] })
+const bundle = spawnSync(process.execPath, ["scripts/bundle.ts"], { stdio: "inherit" })
+if (bundle.status !== 0) process.exit(1)
 
-let failures = 0
-const fail = (message: string) => {
-  failures++
-  console.error(message)
-}
+const compiled = compile.write()
+installTools()
+const linked = links.check()
+const stated = facts.check()
 
-// Each fence becomes a module that begins on the line where it stands in its page, so an error names the right line.
-rmSync(fences, { recursive: true, force: true })
-mkdirSync(fences)
-let compiled = 0
-for (const page of pages) {
-  const text = readFileSync(page, "utf8").replaceAll("\r\n", "\n")
-  for (const { 2: info = "", 3: code = "", index } of text.matchAll(fence)) {
-    if (!/^(ts|mts|tsx|typescript)\b/.test(info.trim()) || info.trim() === "ts ignore") continue
-    const line = text.slice(0, index).split("\n").length
-    const named = info.trim().split(" ")[1]
-    if (named !== undefined && readFileSync(named, "utf8").trim() !== code.trim()) {
-      fail(`${page}:${line}: says something else than ${named}`)
-    }
-    const file = `${fences}/${page}.${line}.ts`
-    mkdirSync(dirname(file), { recursive: true })
-    writeFileSync(file, "\n".repeat(line) + code)
-    compiled++
-  }
-}
-if (compiled === 0) fail("no fence was found")
+// What takes one core each, two at a time.
+const [only] = process.argv.slice(2)
+const [, [ran, lines]] = only !== undefined
+  ? [undefined, ["nothing else", await commands.run(only)] as const]
+  : await Promise.all([
+    tools.spelling().then(tools.site).then(compile.compile),
+    modules.run().then(async (ran) => [ran, await commands.run()] as const)
+  ])
 
-writeFileSync(
-  `${fences}/tsconfig.json`,
-  JSON.stringify({
-    extends: "../tsconfig.json",
-    compilerOptions: { noUnusedLocals: false, tsBuildInfoFile: ".tsbuildinfo" },
-    include: ["**/*.ts"],
-    references: ["core", "server", "testing", "cli"].map((name) => ({ path: `../../../packages/${name}` }))
-  })
+for (const failure of failures) console.error(failure)
+console.log(
+  `docs: ${pages.length} pages, ${compiled} fences, ${ran}, ${lines} command lines, ${linked} links, ${stated} facts, ` +
+    `${failures.length} failures`
 )
-const tsc = spawnSync("tsc", ["-b", "--pretty", "false", fences], { encoding: "utf8" })
-if (tsc.status !== 0) {
-  const located = /docs\/examples\/\.fences\/(.+)\.\d+\.ts\((\d+),(\d+)\)/g
-  fail(tsc.error?.message ?? tsc.stdout.replaceAll(located, "$1:$2:$3"))
-}
-
-const authority = spawn(
-  process.execPath,
-  ["packages/cli/src/bin.ts", "serve", "--port", "0", "--database", ":memory:", "--json"],
-  { stdio: ["ignore", "pipe", "inherit"] }
-)
-const [ready] = await once(createInterface({ input: authority.stdout }), "line")
-const env = { ...process.env, ...JSON.parse(ready).credentials }
-
-const examples = ["call", "demo", "headers"].map((name) => `docs/examples/${name}.ts`)
-for (const example of examples) {
-  const run = spawnSync(process.execPath, [example], { encoding: "utf8", env, timeout: 60_000, killSignal: "SIGKILL" })
-  if (run.status !== 0) {
-    fail(`${example}: ${run.error?.message ?? `exit code ${run.status}`}\n${run.stdout}${run.stderr}`)
-  }
-}
-authority.kill()
-
-console.log(`docs: ${compiled} fences, ${examples.length} examples, ${failures} failures`)
-process.exitCode = failures === 0 ? 0 : 1
+process.exitCode = failures.length === 0 ? 0 : 1
