@@ -9,14 +9,16 @@ const repository = fileURLToPath(new URL("../..", import.meta.url))
 
 const titleOf = (page: string): string => /^# (.*)$/m.exec(readFileSync(join(repository, page), "utf8"))?.[1] ?? page
 
-/** The pages that an index lists, in its order. */
+/** The pages that an index lists, in its order, below its headings. */
 const listedIn = (index: string) => {
-  const folder = dirname(index)
-  const text = readFileSync(join(repository, index), "utf8")
-  return [...text.matchAll(/^[-*|] *\[([^\]]+)\]\(([^)#]+\.md)\)/gm)].map(([, title = "", link = ""]) => ({
-    text: title,
-    link: siteLink(join(folder, link))
-  }))
+  const [, ...sections] = `\n${readFileSync(join(repository, index), "utf8")}`.split(/^#+ /m)
+  return sections.map((section) => ({
+    text: section.slice(0, section.indexOf("\n")),
+    items: [...section.matchAll(/^- \[([^\]]+)\]\(([^)#]+\.md)\)/gm)].map(([, text = "", link = ""]) => ({
+      text,
+      link: siteLink(join(dirname(index), link))
+    }))
+  })).filter(({ items }) => items.length > 0)
 }
 
 const siteLink = (page: string): string =>
@@ -35,7 +37,6 @@ export default defineConfig({
     ".changeset/**",
     ".github/**",
     ".ci/**",
-    "packages/bench/**",
     "packages/*/CHANGELOG.md",
     "**/{dist,bundle,coverage}/**",
     "docs/examples/.fences/**"
@@ -83,12 +84,12 @@ export default defineConfig({
       ...(reference.length > 0 ? [{ text: "Reference", link: "/reference/" }] : [])
     ],
     sidebar: [
-      { text: "Guide", items: [{ text: "Contents", link: "/" }, ...listedIn("docs/README.md")] },
+      ...listedIn("docs/README.md"),
       {
         text: "Packages",
         items: packages.map((page) => ({ text: titleOf(page), link: siteLink(page) }))
       },
-      { text: "Decisions", collapsed: true, items: listedIn("docs/decisions/README.md") }
+      ...listedIn("docs/decisions/README.md").map((group) => ({ ...group, collapsed: true }))
     ]
   }
 })

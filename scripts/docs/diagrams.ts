@@ -1,15 +1,15 @@
 // Do the diagrams speak of what there is? Each name in one stands in the sources, as the member of its module where it says
 // which, and each step of the state machine leads where the machine goes.
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Headers from "effect/http/Headers"
+import * as Redacted from "effect/Redacted"
 import { globSync, readFileSync } from "node:fs"
 import { basename } from "node:path"
 import { AuthError, SessionExpired } from "../../packages/core/src/AuthError.ts"
 import * as machine from "../../packages/core/src/internal/machine.ts"
 import { standard } from "../../packages/core/src/RefreshPolicy.ts"
 import { Session } from "../../packages/core/src/Session.ts"
-import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
-import * as Headers from "effect/http/Headers"
-import * as Redacted from "effect/Redacted"
 import { fail, type Fence, pages } from "./pages.ts"
 
 const sources = new Map(
@@ -18,7 +18,8 @@ const sources = new Map(
 const isWordOf = (text: string, word: string) => new RegExp(`\\b${word}\\b`).test(text)
 
 // What Mermaid itself calls something, and what is no name of ours.
-const keywords = /^(sequenceDiagram|stateDiagram|flowchart|participant|TD|LR|v2|API|GET|POST|DELETE|JSON|HTTP|Redis|PostgreSQL|SQLite)$/
+const keywords =
+  /^(sequenceDiagram|stateDiagram|flowchart|participant|TD|LR|v2|API|GET|POST|DELETE|JSON|HTTP|Redis|PostgreSQL|SQLite)$/
 
 const checkNames = ({ code, line, page }: Fence): number => {
   let count = 0

@@ -1,9 +1,9 @@
 // Do the tables say what the code says? Each of the guide's is compared with what it is about, row by row, in both directions.
 import * as Duration from "effect/Duration"
 import { existsSync, globSync, readFileSync } from "node:fs"
+import { exitCodes, fromAuthError } from "../../packages/cli/src/CommandError.ts"
 import * as AuthError from "../../packages/core/src/AuthError.ts"
 import * as RefreshPolicy from "../../packages/core/src/RefreshPolicy.ts"
-import { exitCodes, fromAuthError } from "../../packages/cli/src/CommandError.ts"
 import { fail, pageOf, tableOf } from "./pages.ts"
 
 const guide = (name: string) => pageOf(`docs/guide/${name}.md`)
@@ -71,7 +71,9 @@ const policies = (): number => {
   const page = guide("configure")
   const { batch, serverless, standard } = RefreshPolicy
   const told = (duration: Duration.Duration) =>
-    Duration.toSeconds(duration) % 60 === 0 ? `${Duration.toMinutes(duration)} minutes` : `${Duration.toSeconds(duration)} seconds`
+    Duration.toSeconds(duration) % 60 === 0
+      ? `${Duration.toMinutes(duration)} minutes`
+      : `${Duration.toSeconds(duration)} seconds`
   const real = Object.entries({ standard, batch, serverless }).map(([name, policy]) =>
     [
       name,
@@ -89,12 +91,12 @@ const policies = (): number => {
 const variables = (): number => {
   const real = new Set<string>()
   for (const path of globSync("packages/{core,cli,server}/src/**/*.ts")) {
-    for (const [, name = ""] of textOf(path).matchAll(/\b(?:Config\.\w+\(|schema\(\w+, |optional\()?"(TENOVOS_[A-Z_]+)"/g)) {
+    for (const [, name = ""] of textOf(path).matchAll(/"(TENOVOS_[A-Z_]+)"/g)) {
       real.add(name)
     }
   }
   const written = ["configure", "command-line", "run-the-authority", "share-a-session"].flatMap((name) =>
-    [...guide(name).prose.matchAll(/`(TENOVOS_[A-Z_]+)`/g)].map(([, name = ""]) => name)
+    [...guide(name).prose.matchAll(/`(TENOVOS_[A-Z_]+)[`=]/g)].map(([, name = ""]) => name)
   )
   // What `run` gives to its program is written as keys.
   const given = ["TENOVOS_ACCESS_TOKEN", "TENOVOS_ID_TOKEN"]
@@ -108,7 +110,9 @@ const variables = (): number => {
 const events = (): number => {
   const page = guide("operate")
   const source = textOf("packages/core/src/AuthEvent.ts")
-  const real = [...source.slice(source.indexOf("export type AuthEvent")).matchAll(/^ {2}(\w+): \{/gm)].map(([, name = ""]) => name)
+  const real = [...source.slice(source.indexOf("export type AuthEvent")).matchAll(/^ {2}(\w+): \{/gm)].map((
+    [, name = ""]
+  ) => name)
   return compare(page.path, "event", tableOf(page, "event").map(([name]) => plain(name)), real)
 }
 
@@ -149,5 +153,4 @@ const commands = (): number => {
   return compare(page.path, "command", written, real)
 }
 
-export const check = (): number =>
-  errors() + policies() + variables() + events() + metrics() + promises() + commands()
+export const check = (): number => errors() + policies() + variables() + events() + metrics() + promises() + commands()

@@ -17,7 +17,9 @@ export const mask = (text: string): string =>
 /** Whether this was printed. In what is shown, `…` stands for anything in a line, and alone in a line for any lines. */
 export const isShown = (shown: string, printed: string): boolean => {
   const pattern = mask(shown).split("\n").map((line) =>
-    line.trim() === "…" ? "(?:.*\\n)*?.*" : line.split("…").map((part) => RegExp.escape(part)).join(".*?")
+    line.trim() === "…"
+      ? "(?:.*\\n)*?.*"
+      : line.split("…").map((part) => part.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&")).join(".*?")
   ).join("\\n")
   return new RegExp(`^${pattern}$`).test(mask(printed))
 }

@@ -7,7 +7,7 @@ import { createInterface } from "node:readline"
 import { text } from "node:stream/consumers"
 import { folderOf, moduleOf, root } from "./compile.ts"
 import { isShown, mask } from "./masks.ts"
-import { fail, type Fence, pages } from "./pages.ts"
+import { fail, type Fence, pageOf, pages } from "./pages.ts"
 
 const execute = async (command: string, args: ReadonlyArray<string>, env: NodeJS.ProcessEnv) => {
   const child = spawn(command, args, { env: { ...env, NO_COLOR: "1" }, timeout: 60_000, killSignal: "SIGKILL" })
@@ -23,7 +23,7 @@ const runFence = async (fence: Fence, env: NodeJS.ProcessEnv) => {
   const where = `${fence.page}:${fence.line}`
   const { exitCode, output, printed } = await execute(process.execPath, [moduleOf(fence) ?? ""], env)
   if (exitCode !== 0) return fail(`${where}: ends with ${exitCode}\n${output}`)
-  const { fences } = pages.find(({ path }) => path === fence.page) ?? { fences: [] }
+  const { fences } = pageOf(fence.page)
   const next = fences[fences.indexOf(fence) + 1]
   if (next?.words[0] === "txt" && !isShown(next.code, printed)) {
     fail(`${where}: prints\n${mask(printed)}\nand not\n${mask(next.code)}`)

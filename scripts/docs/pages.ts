@@ -47,20 +47,26 @@ export const pageOf = (path: string): Page => {
 export const valueOf = ({ words }: Fence, name: string): string | undefined =>
   words.find((word) => word.startsWith(`${name}=`))?.slice(name.length + 1).replace(/^"(.*)"$/, "$1")
 
-/** The cells of the table whose heading begins with these cells, row by row. */
-export const tableOf = ({ prose, path }: Page, ...heading: ReadonlyArray<string>): ReadonlyArray<ReadonlyArray<string>> => {
-  const rows = prose.split("\n").map((line) =>
-    /^\|.*\|$/.test(line) ? line.slice(1, -1).split(/(?<!\\)\|/).map((cell) => cell.trim()) : undefined
-  )
-  const start = rows.findIndex((row) => row !== undefined && heading.every((cell, index) => row[index] === cell))
-  if (start < 0) throw new Error(`${path}: has no table of ${heading.join(", ")}`)
-  const end = rows.indexOf(undefined, start)
-  return rows.slice(start + 2, end < 0 ? undefined : end).filter((row) => row !== undefined)
-}
-
 /** What is wrong, told at the end. */
 export const failures: Array<string> = []
 
 export const fail = (message: string): void => {
   failures.push(message)
+}
+
+/** The cells of the table whose heading begins with these cells, row by row. */
+export const tableOf = (
+  { prose, path }: Page,
+  ...heading: ReadonlyArray<string>
+): ReadonlyArray<ReadonlyArray<string>> => {
+  const rows = prose.split("\n").map((line) =>
+    /^\|.*\|$/.test(line) ? line.slice(1, -1).split(/(?<!\\)\|/).map((cell) => cell.trim()) : undefined
+  )
+  const start = rows.findIndex((row) => row !== undefined && heading.every((cell, index) => row[index] === cell))
+  if (start < 0) {
+    fail(`${path}: has no table of ${heading.join(", ")}`)
+    return []
+  }
+  const end = rows.indexOf(undefined, start)
+  return rows.slice(start + 2, end < 0 ? undefined : end).flatMap((row) => row === undefined ? [] : [row])
 }

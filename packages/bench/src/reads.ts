@@ -2,6 +2,8 @@
 import * as TenovosAuth from "@effect-tenovos/core/TenovosAuth"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Ref from "effect/Ref"
 import * as endpoint from "./endpoint.ts"
 import { atMost, compare, cpu, type Figure, plain, round } from "./figure.ts"
@@ -47,10 +49,14 @@ export const run: Effect.Effect<ReadonlyArray<Figure>, unknown> = Effect.gen(fun
     make
   ) => make(endpoint.make(hour)))
   yield* Effect.forEach(others, ({ token }) => Effect.promise(() => token()))
+  const runtime = ManagedRuntime.make(Layer.empty)
+  yield* Effect.promise(() => runtime.context())
   const promise = yield* compare(rounds, cpu, {
     succeed: awaited(() => runPromise(stamp)),
     session: awaited(() => runPromise(session)),
     headers: awaited(() => runPromise(headers)),
+    runtime: awaited(() => runtime.runPromise(session)),
+    recipe: awaited(async () => current() ?? await runtime.runPromise(session)),
     sync: called(current),
     ...Object.fromEntries(others.map(({ name, token }) => [name, awaited(token)]))
   })
@@ -71,6 +77,8 @@ export const run: Effect.Effect<ReadonlyArray<Figure>, unknown> = Effect.gen(fun
     plain("runPromise(session)", nanos(promise("session"))),
     atMost("runPromise(session), in runPromise(succeed)", ratio(promise("session"), promise("succeed")), 1.6, "times"),
     atMost("runPromise(headers), in runPromise(succeed)", ratio(promise("headers"), promise("succeed")), 1.6, "times"),
+    plain("ManagedRuntime.runPromise(session)", nanos(promise("runtime"))),
+    plain("current, or else ManagedRuntime.runPromise(session)", nanos(promise("recipe"))),
     ...others.map(({ name }) => plain(`${name}, awaited`, nanos(promise(name)))),
     plain("current, called", nanos(promise("sync"))),
     atMost("current, in smithy's memoize", ratio(promise("sync"), promise("smithy")), 1.5, "times")

@@ -24,7 +24,7 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
 
-// The recipe of docs/fleet.md.
+// The recipe of docs/guide/share-a-session.md.
 
 const credentials = Credentials.make({
   endpointUrl: "https://api.example/v1",
