@@ -4,6 +4,7 @@
 import { spawnSync } from "node:child_process"
 import * as commands from "./docs/commands.ts"
 import * as compile from "./docs/compile.ts"
+import * as drawings from "./docs/drawings.ts"
 import * as facts from "./docs/facts.ts"
 import * as links from "./docs/links.ts"
 import * as modules from "./docs/modules.ts"
@@ -19,18 +20,24 @@ installTools()
 const linked = links.check()
 const stated = facts.check()
 
-// What takes one core each, two at a time.
+// With a page as argument, its commands alone.
 const [only] = process.argv.slice(2)
-const [, [ran, lines]] = only !== undefined
-  ? [undefined, ["nothing else", await commands.run(only)] as const]
+
+// What takes one core each, two at a time.
+const [drawn, ran, lines] = only !== undefined
+  ? ["nothing drawn", 0, await commands.run(only)]
   : await Promise.all([
-    tools.spelling().then(tools.site).then(compile.compile),
-    modules.run().then(async (ran) => [ran, await commands.run()] as const)
+    tools.spelling().then(tools.site).then(drawings.check).then(async (drawn) => {
+      await compile.compile()
+      return drawn
+    }),
+    modules.run(),
+    commands.run()
   ])
 
 for (const failure of failures) console.error(failure)
 console.log(
-  `docs: ${pages.length} pages, ${compiled} fences, ${ran}, ${lines} command lines, ${linked} links, ${stated} facts, ` +
+  `docs: ${pages.length} pages, ${compiled} fences, ${ran} that run, ${lines} command lines, ${drawn}, ${linked} links, ${stated} facts, ` +
     `${failures.length} failures`
 )
 process.exitCode = failures.length === 0 ? 0 : 1

@@ -71,10 +71,10 @@ const runPage = async (page: Page): Promise<number> => {
 /** Two pages at a time; or one page alone. */
 export const run = async (only?: string): Promise<number> => {
   const left = pages.filter(({ path }) => only === undefined || path === only)
-  let count = 0
+  const counts: Array<number> = []
   const work = async () => {
-    for (let page = left.shift(); page !== undefined; page = left.shift()) count += await runPage(page)
+    for (let page = left.shift(); page !== undefined; page = left.shift()) counts.push(await runPage(page))
   }
   await Promise.all([work(), work()])
-  return count
+  return counts.reduce((sum, count) => sum + count, 0)
 }

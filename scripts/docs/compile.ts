@@ -17,9 +17,7 @@ const isTypeScript = ({ words: [language = ""] }: Fence) => /^(ts|mts|tsx|typesc
 export const moduleOf = (fence: Fence): string | undefined =>
   !isTypeScript(fence) || fence.words[1] === "ignore"
     ? undefined
-    : `${folderOf(fence.page)}/${
-      valueOf(fence, "file") ?? `line${fence.line}${fence.words[1] === "test" ? ".test" : ""}.ts`
-    }`
+    : `${folderOf(fence.page)}/${valueOf(fence, "file") ?? `line${fence.line}.ts`}`
 
 /** Writes what stands in the pages to where it can be compiled and run. */
 export const write = (): number => {

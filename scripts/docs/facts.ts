@@ -4,6 +4,7 @@ import { existsSync, globSync, readFileSync } from "node:fs"
 import { exitCodes, fromAuthError } from "../../packages/cli/src/CommandError.ts"
 import * as AuthError from "../../packages/core/src/AuthError.ts"
 import * as RefreshPolicy from "../../packages/core/src/RefreshPolicy.ts"
+import * as diagrams from "./diagrams.ts"
 import { fail, pageOf, tableOf } from "./pages.ts"
 
 const guide = (name: string) => pageOf(`docs/guide/${name}.md`)
@@ -153,4 +154,6 @@ const commands = (): number => {
   return compare(page.path, "command", written, real)
 }
 
-export const check = (): number => errors() + policies() + variables() + events() + metrics() + promises() + commands()
+export const check = (): number =>
+  [diagrams.check, errors, policies, variables, events, metrics, promises, commands]
+    .reduce((sum, check) => sum + check(), 0)

@@ -98,7 +98,7 @@ export const open = (folder: string): Shell => {
       for (let waited = 0; waited < 30_000; waited += 20) {
         const output = read(file)
         if (isReady(output)) {
-          port = /127\.0\.0\.1:(\d+)/.exec(output)?.[1] ?? port
+          if (/\bserve\b/.test(command)) port = /127\.0\.0\.1:(\d+)/.exec(output)?.[1] ?? port
           return { output, exitCode: 0, failed: false }
         }
         await setTimeout(20)

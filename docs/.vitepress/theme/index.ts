@@ -3,6 +3,7 @@ import drawing from "@mermaid-js/tiny/dist/mermaid.tiny.js?url"
 import { useRoute } from "vitepress"
 import DefaultTheme from "vitepress/theme"
 import { nextTick, onMounted, watch } from "vue"
+import "./style.css"
 
 interface Mermaid {
   readonly initialize: (options: object) => void
