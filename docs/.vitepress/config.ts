@@ -1,5 +1,5 @@
 // The guide as a site. Its pages are the Markdown files of the repository, which can be read there as well.
-import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { existsSync, readFileSync } from "node:fs"
 import { dirname, join, relative } from "node:path"
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitepress"
@@ -26,8 +26,8 @@ const siteLink = (page: string): string =>
 
 const packages = ["core", "server", "testing", "cli"].map((name) => `packages/${name}/README.md`)
 
-// What `pnpm reference` has made, if it has.
-const reference = existsSync(join(repository, "docs/reference")) ? readdirSync(join(repository, "docs/reference")) : []
+// It is made beside this site, and is none of its pages.
+const hasReference = existsSync(join(repository, "packages/reference"))
 
 export default defineConfig({
   title: "effect-tenovos",
@@ -81,7 +81,7 @@ export default defineConfig({
     outline: [2, 3],
     nav: [
       { text: "Guide", link: "/" },
-      ...(reference.length > 0 ? [{ text: "Reference", link: "/reference/" }] : [])
+      ...(hasReference ? [{ text: "Reference", link: "/reference/index.html", target: "_self" }] : [])
     ],
     sidebar: [
       ...listedIn("docs/README.md"),

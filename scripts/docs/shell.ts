@@ -21,7 +21,7 @@ fi
 exec node ${repository}/packages/cli/bundle/bin.js "$@"`,
   npx: `case "$1 $2" in
   "--yes pnpm@12") shift 2; exec pnpm "$@" ;;
-  vitest*) shift; exec ${repository}/node_modules/.bin/vitest "$@" ;;
+  vitest*) shift; exec ${repository}/node_modules/.bin/vitest "$@" --no-isolate --maxWorkers=1 ;;
 esac
 echo "the checks know no npx $*" >&2; exit 127`,
   pnpm: `case "$1" in
@@ -83,7 +83,7 @@ export const open = (folder: string): Shell => {
   return {
     run: async (command) => {
       const file = resolve(folder, `.out${number++}`)
-      const ended = once(ends, "line", { signal: AbortSignal.timeout(30_000) })
+      const ended = once(ends, "line", { signal: AbortSignal.timeout(120_000) })
       // Between two commands of the page there is one of these, so what the first has ended with is kept for the second.
       const text = portRight(command).replace(/^echo \$\?/, "echo $it")
       stdin.write(`failed=false; {\n${text}\n} >'${file}' 2>&1 </dev/null; it=$?; echo "$it $failed"\n`)
