@@ -6,7 +6,7 @@ import { dirname } from "node:path"
 import { text } from "node:stream/consumers"
 import { fail, type Fence, pages, valueOf } from "./pages.ts"
 
-export const root = "docs/examples/.fences"
+const root = "docs/examples/.fences"
 
 /** Where the files of a page are, and where its commands run. */
 export const folderOf = (page: string): string => `${root}/${page.replace(/\.md$/, "")}`

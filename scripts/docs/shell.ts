@@ -39,7 +39,7 @@ export const installTools = (): void => {
   }
 }
 
-export interface Result {
+interface Result {
   readonly output: string
   /** Of the last command. */
   readonly exitCode: number
