@@ -1,5 +1,5 @@
-// Do the diagrams speak of what there is? Each name in one stands in the sources, as the member of its module where it says
-// which, and each step of the state machine leads where the machine goes.
+// Do diagrams and prose speak of what there is? Each name in a diagram stands in the sources, as the member of its module where
+// it says which, and each step of the state machine leads where the machine goes. In prose that goes for `Module.member`.
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Headers from "effect/http/Headers"
@@ -82,8 +82,23 @@ const checkSteps = ({ code, line, page }: Fence): number => {
   return count
 }
 
+const checkProse = (path: string, prose: string): number => {
+  let count = 0
+  for (const { 1: module = "", 2: member = "", index } of prose.matchAll(/`([A-Z]\w+)\.(\w+)/g)) {
+    const texts = [...sources].filter(([path]) => basename(path) === `${module}.ts`).map(([, text]) => text)
+    // What is no module of ours is one of Effect's, or a class.
+    if (texts.length === 0 || member === "ts") continue
+    count++
+    if (!texts.some((text) => isWordOf(text, member))) {
+      fail(`${path}:${prose.slice(0, index).split("\n").length}: there is no ${module}.${member}`)
+    }
+  }
+  return count
+}
+
 export const check = (): number => {
   let count = 0
+  for (const { path, prose } of pages) count += checkProse(path, prose)
   for (const fence of pages.flatMap(({ fences }) => fences)) {
     if (fence.words[0] !== "mermaid") continue
     count += checkNames(fence)
