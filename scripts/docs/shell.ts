@@ -95,7 +95,7 @@ export const open = (folder: string): Shell => {
       const file = resolve(folder, `.out${number++}`)
       writeFileSync(file, "")
       stdin.write(`{\n${portRight(command)}\n} >'${file}' 2>&1 </dev/null &\n`)
-      for (let waited = 0; waited < 30_000; waited += 20) {
+      for (let waited = 0; waited < 60_000; waited += 20) {
         const output = read(file)
         if (isReady(output)) {
           if (/\bserve\b/.test(command)) port = /127\.0\.0\.1:(\d+)/.exec(output)?.[1] ?? port
