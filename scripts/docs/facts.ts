@@ -104,6 +104,15 @@ const variables = (): number => {
   return compare("docs/guide", "variable", [...new Set(written)], [...new Set([...real, ...given])])
 }
 
+/** The table that a program makes by itself is that of the store. */
+const columns = (): number => {
+  const page = guide("share-a-session")
+  const columnsOf = (text: string) =>
+    (/CREATE TABLE[^(]*\(\n(.*?)\n *\)/s.exec(text)?.[1] ?? "").split(",\n").map((column) => column.trim())
+  const sql = page.fences.filter(({ words: [language] }) => language === "sql").map(({ code }) => code).join("")
+  return compare(page.path, "column", columnsOf(sql), columnsOf(textOf("packages/core/src/SessionStoreSql.ts")))
+}
+
 // -----------------------------------------------------------------------------
 // What can be watched
 // -----------------------------------------------------------------------------
@@ -155,5 +164,5 @@ const commands = (): number => {
 }
 
 export const check = (): number =>
-  [diagrams.check, errors, policies, variables, events, metrics, promises, commands]
+  [diagrams.check, errors, policies, variables, columns, events, metrics, promises, commands]
     .reduce((sum, check) => sum + check(), 0)
