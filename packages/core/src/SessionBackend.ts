@@ -35,11 +35,33 @@ export interface Row {
   /** Zero where nothing was ever written, and `text` is empty, or where it could not be read. */
   readonly generation: number
   readonly text: string
+}
+
+/**
+ * A row as it is read.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Found extends Row {
+  /** That of the latest lease; zero before the first. */
+  readonly fence: number
   /**
    * Milliseconds since it was written, by one clock of the place. With it, those who read a session know what is left of
    * its life whatever their own clocks say. Absent where the place has no clock but that of who reads.
    */
   readonly age?: number
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Acquired {
+  /** Higher than that of every lease before. */
+  readonly fence: number
+  /** Whether the gap was open before. */
+  readonly isGap: boolean
 }
 
 /**
@@ -52,22 +74,23 @@ export interface Row {
 export interface Backend {
   /** Names the place among those that share a key: an encrypted text that was copied from another is not read. */
   readonly place: string
-  readonly read: Effect.Effect<Row, unknown>
+  readonly read: Effect.Effect<Found, unknown>
   /**
    * One atomic write, which is on durable storage when it returns: only if the stored generation is the expected, and, where
-   * a fence is given, no higher one was given out. Tells whether it was done.
+   * a fence is given, no higher one was given out. It closes the gap. Tells whether it was done.
    */
   readonly write: (
-    row: Omit<Row, "age">,
+    row: Row,
     condition: { readonly expected: number; readonly fence: number | undefined }
   ) => Effect.Effect<boolean, unknown>
   /** Keeps a copy of a row that can't be read, the same for the same row. Says where, for people. */
   readonly setAside: (row: Row) => Effect.Effect<string, unknown>
-  /** Gives the lease for so long, with a fence higher than all before; none while somebody else has it. It writes. */
-  readonly acquire: (life: Duration.Duration) => Effect.Effect<Option.Option<number>, unknown>
+  /** Gives the lease for so long, and opens the gap; none while somebody else has it. It writes. */
+  readonly acquire: (life: Duration.Duration) => Effect.Effect<Option.Option<Acquired>, unknown>
   /** Makes the lease last so long from now. Tells whether it is still there. */
   readonly extend: (fence: number, life: Duration.Duration) => Effect.Effect<boolean, unknown>
-  readonly release: (fence: number) => Effect.Effect<void, unknown>
+  /** Ends the lease if it is the latest, and closes the gap then, unless that is to stay. */
+  readonly release: (fence: number, leavesGap: boolean) => Effect.Effect<void, unknown>
   /** As in `SessionStore`: what waits for a change since it was listened, or since it last returned. It may return early. */
   readonly listen: Effect.Effect<Effect.Effect<void>, unknown, Scope.Scope>
 }
@@ -106,14 +129,15 @@ export const make = Effect.fnUntraced(function*(
     unknown
   > {
     const row = yield* backend.read
-    const { generation } = row
-    if (row.text === "") return [{ generation, session: Option.none() }, undefined]
+    const { fence, generation } = row
+    if (row.text === "") return [{ generation, fence, session: Option.none() }, undefined]
     return yield* records.decode(row.text, { place: backend.place, generation }).pipe(
       Effect.zipWith(DateTime.now, ({ life, refused, session }, now) => {
         const left = row.age === undefined || life === undefined ? undefined : life - row.age
         return [
           {
             generation,
+            fence,
             session: Option.map(
               Option.fromNullOr(session),
               (session) => left === undefined ? session : setClock(session, now, left)
@@ -127,7 +151,8 @@ export const make = Effect.fnUntraced(function*(
         ({ message }) =>
           Effect.map(backend.setAside(row), (where) => {
             const cause = new Error(`The record can't be read: ${message}. A copy is kept in ${where}`)
-            return [{ generation, session: Option.none(), unreadable: failure("read", cause) }, undefined] as const
+            const unreadable = failure("read", cause)
+            return [{ generation, fence, session: Option.none(), unreadable }, undefined] as const
           })
       )
     )
@@ -144,17 +169,21 @@ export const make = Effect.fnUntraced(function*(
     )
 
   const lease: SessionStore["Service"]["lease"] = Effect.gen(function*() {
-    const fence = yield* Effect.acquireRelease(
+    let leavesGap = false
+    const acquired = yield* Effect.acquireRelease(
       failing("lease")(backend.acquire(life)),
       Option.match({
         onNone: () => Effect.void,
-        onSome: (fence) => Effect.ignore(Effect.timeout(Effect.interruptible(backend.release(fence)), "5 seconds"))
+        onSome: ({ fence, isGap }) =>
+          Effect.ignore(
+            Effect.timeout(Effect.interruptible(backend.release(fence, isGap || leavesGap)), "5 seconds")
+          )
       }),
       { interruptible: true }
     )
-    if (Option.isSome(fence)) {
+    if (Option.isSome(acquired)) {
       // One that fails may do so because the place is out of reach for a while.
-      yield* backend.extend(fence.value, life).pipe(
+      yield* backend.extend(acquired.value.fence, life).pipe(
         Effect.timeout(beat),
         Effect.orElseSucceed(() => true),
         Effect.delay(beat),
@@ -162,7 +191,10 @@ export const make = Effect.fnUntraced(function*(
         Effect.forkScoped
       )
     }
-    return Option.map(fence, (fence): Lease => ({ fence }))
+    return Option.map(
+      acquired,
+      ({ fence, isGap }): Lease => ({ fence, isGap, leaveGap: Effect.sync(() => void (leavesGap = true)) })
+    )
   })
 
   return SessionStore.of({

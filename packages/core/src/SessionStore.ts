@@ -6,7 +6,8 @@
  * writer that was overtaken finds out, nothing newer is lost, and a sign-out wins over an exchange in flight.
  *
  * Whoever exchanges with the authority holds the store's lease. It ends by itself when its holder is gone, so a holder may
- * lose it without noticing; leases are numbered, and a commit under one that another has followed is refused.
+ * lose it without noticing; leases are numbered, and a commit under one that another has followed is refused. Until a lease is
+ * given back, or a session is committed, the stored refresh token may be spent: whoever has the next lease is told of that gap.
  *
  * Every operation is given up after ten seconds, so it must be interruptible.
  *
@@ -38,6 +39,8 @@ export interface Stored {
   readonly session: Option.Option<Session>
   /** Why there is no session, where the record could not be read and was set aside. */
   readonly unreadable?: AuthError
+  /** That of the latest lease, by which its holder sees that it has not been followed; zero before the first. */
+  readonly fence: number
 }
 
 /**
@@ -49,6 +52,16 @@ export interface Stored {
 export interface Lease {
   /** Higher than that of every lease before. */
   readonly fence: number
+  /**
+   * Whether the stored refresh token may be spent: a lease before this one ended without being given back, or was given
+   * back with the gap left open, and nothing has been written since.
+   */
+  readonly isGap: boolean
+  /**
+   * Leaves the gap open when this lease is given back, where it would be closed otherwise: the refresh token is spent, and
+   * what came of it not stored yet. A write closes it all the same.
+   */
+  readonly leaveGap: Effect.Effect<void>
 }
 
 /**
@@ -63,7 +76,11 @@ export class SessionStore extends Context.Service<SessionStore, {
    * Stores a session of a higher generation, if the stored one is still the expected, and no lease has followed this one.
    * Tells whether it did.
    */
-  readonly commit: (session: Session, expected: number, lease?: Lease) => Effect.Effect<boolean, AuthError>
+  readonly commit: (
+    session: Session,
+    expected: number,
+    lease?: Pick<Lease, "fence">
+  ) => Effect.Effect<boolean, AuthError>
   /** Forgets the session if it is of this generation, and raises the generation. Tells whether it did. */
   readonly clear: (generation: number) => Effect.Effect<boolean, AuthError>
   /**
@@ -79,7 +96,11 @@ export class SessionStore extends Context.Service<SessionStore, {
   /** What the authority said when it refused these credentials to somebody who shares the store, in the last hour. */
   readonly refusal: (credentials: Credentials) => Effect.Effect<Option.Option<string>, AuthError>
   /** Remembers that the authority refused these credentials, and forgets the session, under the lease. */
-  readonly refuse: (credentials: Credentials, message: string, lease: Lease) => Effect.Effect<void, AuthError>
+  readonly refuse: (
+    credentials: Credentials,
+    message: string,
+    lease: Pick<Lease, "fence">
+  ) => Effect.Effect<void, AuthError>
 }>()("@effect-tenovos/core/SessionStore") {}
 
 /**
@@ -92,8 +113,8 @@ export class SessionStore extends Context.Service<SessionStore, {
 export const refusalLife: Duration.Duration = Duration.hours(1)
 
 interface Memory extends Stored {
-  readonly fence: number
   readonly isLeased: boolean
+  readonly isGap: boolean
   readonly refused: { readonly credentials: Credentials; readonly message: string; readonly at: number } | undefined
 }
 
@@ -109,6 +130,7 @@ export const makeMemory: Effect.Effect<SessionStore["Service"]> = Effect.gen(fun
     session: Option.none(),
     fence: 0,
     isLeased: false,
+    isGap: false,
     refused: undefined
   })
   const changes = signal.make<void>()
@@ -124,24 +146,36 @@ export const makeMemory: Effect.Effect<SessionStore["Service"]> = Effect.gen(fun
     )
 
   return SessionStore.of({
-    read: Effect.map(Ref.get(memory), ({ generation, session }) => ({ generation, session })),
+    read: Effect.map(Ref.get(memory), ({ fence, generation, session }) => ({ fence, generation, session })),
     commit: (session, expected, lease) =>
       change(({ fence, generation }) =>
         expected === generation && session.generation > expected && (lease?.fence ?? fence) === fence
-          ? { generation: session.generation, session: Option.some(session) }
+          ? { generation: session.generation, session: Option.some(session), isGap: false }
           : undefined
       ),
     clear: (expected) =>
       change(({ generation }) =>
-        expected === generation ? { generation: generation + 1, session: Option.none() } : undefined
+        expected === generation ? { generation: generation + 1, session: Option.none(), isGap: false } : undefined
       ),
-    lease: Effect.acquireRelease(
-      Ref.modify(memory, (before) =>
-        before.isLeased
-          ? [Option.none<Lease>(), before]
-          : [Option.some({ fence: before.fence + 1 }), { ...before, fence: before.fence + 1, isLeased: true }]),
-      Option.match({ onNone: () => Effect.void, onSome: () => change(() => ({ isLeased: false })) })
-    ),
+    lease: Effect.suspend(() => {
+      let leavesGap = false
+      return Effect.acquireRelease(
+        Ref.modify(memory, (before) => {
+          if (before.isLeased) return [Option.none<Lease>(), before]
+          const { isGap } = before
+          const fence = before.fence + 1
+          leavesGap = isGap
+          return [
+            Option.some({ fence, isGap, leaveGap: Effect.sync(() => void (leavesGap = true)) }),
+            { ...before, fence, isLeased: true, isGap: true }
+          ]
+        }),
+        Option.match({
+          onNone: () => Effect.void,
+          onSome: () => change(({ isGap }) => ({ isLeased: false, isGap: isGap && leavesGap }))
+        })
+      )
+    }),
     listen: signal.hear(changes),
     refusal: (credentials) =>
       Effect.map(
@@ -156,7 +190,12 @@ export const makeMemory: Effect.Effect<SessionStore["Service"]> = Effect.gen(fun
       Effect.flatMap(Clock.currentTimeMillis, (at) =>
         change(({ fence, generation }) =>
           lease.fence === fence
-            ? { generation: generation + 1, session: Option.none(), refused: { credentials, message, at } }
+            ? {
+              generation: generation + 1,
+              session: Option.none(),
+              isGap: false,
+              refused: { credentials, message, at }
+            }
             : undefined
         ))
   })

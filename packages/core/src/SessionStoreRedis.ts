@@ -19,6 +19,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Redis from "effect/persistence/Redis"
 import * as Predicate from "effect/Predicate"
 import * as Queue from "effect/Queue"
@@ -73,8 +74,13 @@ export const make = Effect.fnUntraced(function*(
   return yield* SessionBackend.make({
     place: key,
     read: Effect.gen(function*() {
-      const [generation, text, age] = yield* secretly(redis.eval(read)(key))
-      return { generation: yield* toInteger(generation), text, age: yield* toInteger(age) }
+      const [generation, text, age, fence] = yield* secretly(redis.eval(read)(key))
+      return {
+        generation: yield* toInteger(generation),
+        text,
+        age: yield* toInteger(age),
+        fence: yield* toInteger(fence)
+      }
     }),
     write: ({ generation, text }, { expected, fence }) =>
       Effect.map(secretly(redis.eval(write)(key, expected, fence, generation, text)), (done) => done === 1),
@@ -83,10 +89,13 @@ export const make = Effect.fnUntraced(function*(
     acquire: (life) =>
       Effect.flatMap(
         secretly(redis.eval(acquire)(key, life)),
-        (fence) => fence === null ? Effect.succeedNone : Effect.asSome(toInteger(fence))
+        (acquired) =>
+          acquired === null
+            ? Effect.succeedNone
+            : Effect.map(toInteger(acquired[0]), (fence) => Option.some({ fence, isGap: acquired[1] === 1 }))
       ),
     extend: (fence, life) => Effect.map(secretly(redis.eval(extend)(key, fence, life)), (done) => done === 1),
-    release: (fence) => secretly(redis.eval(release)(key, fence)),
+    release: (fence, leavesGap) => secretly(redis.eval(release)(key, fence, leavesGap)),
     listen: Effect.andThen(
       RcRef.get(subscription),
       Effect.map(signal.hear(changes), (changed) => Effect.asVoid(Effect.timeoutOption(changed, patience)))
@@ -102,11 +111,11 @@ const patience = Duration.seconds(1)
 const read = Redis.script((key: string) => [key], {
   numberOfKeys: 1,
   lua: `
-local row = redis.call('HMGET', KEYS[1], 'generation', 'text', 'written')
+local row = redis.call('HMGET', KEYS[1], 'generation', 'text', 'written', 'fence')
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
-return { row[1] or '0', row[2] or '', string.format('%.0f', math.max(0, now - (tonumber(row[3]) or now))) }`
-}).withReturnType<readonly [generation: string, text: string, age: string]>()
+return { row[1] or '0', row[2] or '', string.format('%.0f', math.max(0, now - (tonumber(row[3]) or now))), row[4] or '0' }`
+}).withReturnType<readonly [generation: string, text: string, age: string, fence: string]>()
 
 const write = Redis.script(
   (key: string, expected: number, fence: number | undefined, generation: number, text: string) => [
@@ -123,6 +132,7 @@ if (redis.call('HGET', KEYS[1], 'generation') or '0') ~= ARGV[1] then return 0 e
 if ARGV[2] ~= '' and redis.call('HGET', KEYS[1], 'fence') ~= ARGV[2] then return 0 end
 local time = redis.call('TIME')
 redis.call('HSET', KEYS[1], 'generation', ARGV[3], 'text', ARGV[4], 'written', string.format('%.0f', time[1] * 1000 + time[2] / 1000))
+redis.call('HDEL', KEYS[1], 'gap')
 redis.pcall('PUBLISH', KEYS[1], 'written')
 return 1`
   }
@@ -139,8 +149,8 @@ if now < ends then return false end
 local last = tonumber(redis.call('HGET', KEYS[1], 'fence') or '0')
 local fence = string.format('%.0f', math.max(last + 1, now))
 redis.call('HSET', KEYS[1], 'fence', fence, 'lease', string.format('%.0f', now + ARGV[1] * 1000))
-return fence`
-}).withReturnType<string | null>()
+return { fence, 1 - redis.call('HSETNX', KEYS[1], 'gap', fence) }`
+}).withReturnType<readonly [fence: string, isGap: number] | null>()
 
 const extend = Redis.script(
   (key: string, fence: number, life: Duration.Duration) => [key, fence, Duration.toMillis(life)],
@@ -156,13 +166,17 @@ return 1`
   }
 ).withReturnType<number>()
 
-const release = Redis.script((key: string, fence: number) => [key, fence], {
-  numberOfKeys: 1,
-  lua: `
+const release = Redis.script(
+  (key: string, fence: number, leavesGap: boolean) => [key, fence, leavesGap ? "gap" : ""],
+  {
+    numberOfKeys: 1,
+    lua: `
 if redis.call('HGET', KEYS[1], 'fence') ~= ARGV[1] then return end
 redis.call('HDEL', KEYS[1], 'lease')
+if ARGV[2] == '' then redis.call('HDEL', KEYS[1], 'gap') end
 redis.pcall('PUBLISH', KEYS[1], 'released')`
-})
+  }
+)
 
 const secretly = <A, R>(effect: Effect.Effect<A, Redis.RedisError, R>): Effect.Effect<A, PlaceFailure, R> =>
   Effect.mapError(effect, ({ cause }) => new PlaceFailure({ message: describe(cause) }))

@@ -69,9 +69,10 @@ export const make = Effect.fnUntraced(function*(
   const integer = (value: number) => sql`CAST(${value} AS bigint)`
   const after = (life: Duration.Duration) => sql`${now} + ${integer(Math.round(Duration.toMillis(life) * 1000))}`
 
-  // Looked for first, since who may use the table need not be allowed to make one. Two who make it at once can be in each
-  // other's way.
-  const prepare = Effect.catch(sql`SELECT 1 FROM ${table} WHERE 1 = 0`, () =>
+  const probe = sql`SELECT gap FROM ${table} WHERE 1 = 0`
+  // Looked for first, since who may use the table need not be allowed to make one, or to add what an earlier version did not
+  // make. Two who do at once can be in each other's way.
+  const prepare = Effect.catch(probe, () =>
     sql`
       CREATE TABLE IF NOT EXISTS ${table} (
         name text NOT NULL PRIMARY KEY,
@@ -79,8 +80,12 @@ export const make = Effect.fnUntraced(function*(
         text text NOT NULL,
         written_at bigint NOT NULL,
         fence bigint NOT NULL,
-        leased_until bigint NOT NULL
-      )`.pipe(Effect.retry({ times: 3 })))
+        leased_until bigint NOT NULL,
+        gap integer DEFAULT 0 NOT NULL
+      )`.pipe(
+      Effect.andThen(Effect.catch(probe, () => sql`ALTER TABLE ${table} ADD COLUMN gap integer DEFAULT 0 NOT NULL`)),
+      Effect.retry({ times: 3 })
+    ))
 
   let isPrepared = false
   const run = (statement: Statement<Cells>): Effect.Effect<ReadonlyArray<Cells>, PlaceFailure> =>
@@ -101,10 +106,11 @@ export const make = Effect.fnUntraced(function*(
     place: name,
     read: Effect.gen(function*() {
       const [row] = yield* run(sql`
-        SELECT generation, text, ${now} - written_at AS age FROM ${table} WHERE name = ${name}`)
+        SELECT generation, text, ${now} - written_at AS age, fence FROM ${table} WHERE name = ${name}`)
       return row === undefined
-        ? { generation: 0, text: "" }
+        ? { generation: 0, text: "", fence: 0 }
         : {
+          fence: yield* toInteger(row["fence"]),
           generation: yield* toInteger(row["generation"]),
           text: String(row["text"]),
           age: Math.max(0, Math.round((yield* toInteger(row["age"])) / 1000))
@@ -117,11 +123,11 @@ export const make = Effect.fnUntraced(function*(
             INSERT INTO ${table} AS stored (name, generation, text, written_at, fence, leased_until)
             VALUES (${name}, ${integer(generation)}, ${text}, ${now}, 0, 0)
             ON CONFLICT (name) DO UPDATE
-            SET generation = excluded.generation, text = excluded.text, written_at = excluded.written_at
+            SET generation = excluded.generation, text = excluded.text, written_at = excluded.written_at, gap = 0
             WHERE stored.generation = 0
             RETURNING generation`
           : sql`
-            UPDATE ${table} SET generation = ${integer(generation)}, text = ${text}, written_at = ${now}
+            UPDATE ${table} SET generation = ${integer(generation)}, text = ${text}, written_at = ${now}, gap = 0
             WHERE name = ${name} AND generation = ${integer(expected)}
               ${fence === undefined ? sql.literal("") : sql`AND fence = ${integer(fence)}`}
             RETURNING generation`
@@ -134,25 +140,30 @@ export const make = Effect.fnUntraced(function*(
         ON CONFLICT (name) DO UPDATE SET text = excluded.text
         RETURNING name`).pipe(Effect.as(`the row ${copy}`))
     },
-    // Fences begin at the clock, so that none comes again after the row was lost.
+    // Fences begin at the clock, so that none comes again after the row was lost. A gap of 2 is older than the lease: what
+    // a row was before can't be asked for.
     acquire: (life) =>
       Effect.gen(function*() {
         const [row] = yield* run(sql`
-          INSERT INTO ${table} AS stored (name, generation, text, written_at, fence, leased_until)
-          VALUES (${name}, 0, '', ${now}, ${now}, ${after(life)})
-          ON CONFLICT (name) DO UPDATE SET fence = ${greatest}(stored.fence + 1, ${now}), leased_until = ${after(life)}
+          INSERT INTO ${table} AS stored (name, generation, text, written_at, fence, leased_until, gap)
+          VALUES (${name}, 0, '', ${now}, ${now}, ${after(life)}, 1)
+          ON CONFLICT (name) DO UPDATE
+          SET fence = ${greatest}(stored.fence + 1, ${now}), leased_until = ${after(life)},
+            gap = CASE stored.gap WHEN 0 THEN 1 ELSE 2 END
           WHERE stored.leased_until <= ${now}
-          RETURNING fence`)
-        return row === undefined ? Option.none() : Option.some(yield* toInteger(row["fence"]))
+          RETURNING fence, gap`)
+        return row === undefined
+          ? Option.none()
+          : Option.some({ fence: yield* toInteger(row["fence"]), isGap: (yield* toInteger(row["gap"])) === 2 })
       }),
     extend: (fence, life) =>
       changes(sql`
         UPDATE ${table} SET leased_until = ${after(life)}
         WHERE name = ${name} AND fence = ${integer(fence)} AND leased_until > 0
         RETURNING fence`),
-    release: (fence) =>
+    release: (fence, leavesGap) =>
       run(sql`
-        UPDATE ${table} SET leased_until = 0
+        UPDATE ${table} SET leased_until = 0 ${leavesGap ? sql.literal("") : sql`, gap = 0`}
         WHERE name = ${name} AND fence = ${integer(fence)}
         RETURNING fence`),
     listen: Effect.succeed(Effect.sleep("200 millis"))

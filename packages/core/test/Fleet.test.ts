@@ -134,6 +134,7 @@ describe("who lost the lease amid an exchange", () => {
 
         assert.strictEqual(Redacted.value((yield* session).accessToken), "access-1")
         assert.strictEqual((yield* store.read).generation, first.generation)
+        control.lost = 0
         yield* TestClock.adjust("10 seconds")
         assert.strictEqual((yield* store.read).generation, first.generation + 1)
         assert.deepStrictEqual(yield* received, ["authorize", "refresh"])
@@ -170,6 +171,34 @@ describe("a store that can't be written", () => {
         }
 
         assert.deepStrictEqual(yield* received, ["authorize", "authorize", "refresh", "refresh"])
+      }).pipe(Effect.provide(layer))
+    }))
+})
+
+describe("who asks for a renewal", () => {
+  const renewed = TenovosAuth.TenovosAuth.use((auth) => auth.sessionWith({ forceRefresh: true }))
+
+  it.effect("is not given what was stored before, unless somebody else has just renewed it", () =>
+    Effect.gen(function*() {
+      const { layer, otherLease, store } = yield* make
+      yield* Effect.gen(function*() {
+        const get = <A>(effect: Effect.Effect<A, AuthError.AuthError, TenovosAuth.TenovosAuth>) =>
+          Effect.provide(
+            effect,
+            Layer.fresh(TenovosAuth.layer(options, Layer.succeed(SessionStore.SessionStore, store)))
+          )
+        const first = yield* session
+        assert.strictEqual((yield* get(renewed)).generation, 2)
+        assert.strictEqual((yield* get(Effect.all([session, renewed], { concurrency: 2 })))[1].generation, 3)
+        assert.deepStrictEqual(yield* received, ["authorize", "refresh", "refresh"])
+
+        const { lease, release } = yield* otherLease
+        const caller = yield* Effect.forkChild(get(renewed), { startImmediately: true })
+        yield* settled
+        yield* store.commit(new Session.Session({ ...after(first, "renewed"), generation: 4 }), 3, lease)
+        assert.strictEqual(Redacted.value((yield* Fiber.join(caller)).accessToken), "renewed")
+        yield* release
+        assert.deepStrictEqual(yield* received, ["authorize", "refresh", "refresh"])
       }).pipe(Effect.provide(layer))
     }))
 })

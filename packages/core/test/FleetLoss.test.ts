@@ -3,9 +3,11 @@ import { ScriptedAuthority } from "@effect-tenovos/testing"
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
 import { healthy, options, received, session } from "./support/scripted.ts"
 import { session as sessionOf } from "./support/sessions.ts"
@@ -20,6 +22,8 @@ const make = Effect.gen(function*() {
     /** Writes are done, and are said to have failed. */
     isMute: false,
     isReachable: true,
+    /** Whether writes arrive. */
+    isWritable: true,
     /** Done before the authority answers. */
     amid: Effect.void
   }
@@ -33,7 +37,7 @@ const make = Effect.gen(function*() {
       read: reached((store) => store.read),
       commit: (...args) =>
         Effect.tap(
-          reached((store) => store.commit(...args)),
+          reached((store) => control.isWritable ? store.commit(...args) : Effect.fail(failure)),
           () => control.isMute ? Effect.fail(failure) : Effect.void
         ),
       clear: (generation) => reached((store) => store.clear(generation)),
@@ -78,6 +82,106 @@ describe("a write that was done and said to have failed", () => {
         }).pipe(Effect.provide(layer))
       }))
   }
+})
+
+describe("a write that has failed, and may arrive later", () => {
+  it.effect("leaves a refresh token that is nobody else's only under a later lease", () =>
+    Effect.gen(function*() {
+      const { control, layer } = yield* make
+      yield* Effect.gen(function*() {
+        yield* session
+        const { store } = control
+        for (const [isLeased, last] of [[false, "authorize"], [true, "refresh"]] as const) {
+          yield* TestClock.adjust("1 hour")
+          control.isWritable = false
+          yield* session
+          // A look without the lease says nothing of what is on its way.
+          control.store = isLeased ? store : { ...store, lease: Effect.fail(failure) }
+          yield* TestClock.adjust("1 hour")
+          yield* session
+          assert.strictEqual((yield* received).at(-1), last)
+          control.isWritable = true
+          control.store = store
+          yield* TestClock.adjust("10 minutes")
+        }
+      }).pipe(Effect.provide(layer))
+    }))
+})
+
+describe("a session that could not be stored", () => {
+  const signOutOf = (store: SessionStore.SessionStore["Service"]) =>
+    Effect.orDie(Effect.flatMap(store.read, ({ generation }) => store.clear(generation)))
+
+  /** One that signs in while the store is out of reach, an hour after another was stored. */
+  const outage = (control: Control) =>
+    Effect.gen(function*() {
+      yield* session
+      yield* TestClock.adjust("1 hour")
+      control.isReachable = false
+      return yield* session
+    })
+
+  it.effect("is stored where nothing has changed, under the lease", () =>
+    Effect.gen(function*() {
+      const { control, layer } = yield* make
+      yield* Effect.gen(function*() {
+        yield* outage(control)
+        const scope = yield* Scope.make()
+        yield* Scope.provide(control.store.lease, scope)
+        control.isReachable = true
+        yield* TestClock.adjust("10 seconds")
+        assert.strictEqual((yield* control.store.read).generation, 1)
+        yield* Scope.close(scope, Exit.void)
+        yield* TestClock.adjust("10 seconds")
+
+        assert.strictEqual((yield* control.store.read).generation, 2)
+        assert.deepStrictEqual(yield* received, ["authorize", "authorize"])
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.effect("is ended, and not stored, where somebody has signed out since", () =>
+    Effect.gen(function*() {
+      const { control, layer } = yield* make
+      yield* Effect.gen(function*() {
+        yield* outage(control)
+        yield* signOutOf(control.store)
+        control.isReachable = true
+        yield* TestClock.adjust("10 seconds")
+
+        assert.isTrue(Option.isNone((yield* control.store.read).session))
+        assert.strictEqual((yield* TenovosAuth.TenovosAuth.use((auth) => auth.state))._tag, "SignedOut")
+        assert.deepStrictEqual(yield* received, ["authorize", "authorize", "expire"])
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.effect("is not stored by the next renewal either", () =>
+    Effect.gen(function*() {
+      const { control, layer } = yield* make
+      yield* Effect.gen(function*() {
+        const { accessToken } = yield* outage(control)
+        yield* signOutOf(control.store)
+        control.isReachable = true
+        // Sooner than it is tried to store it again, and not in the moment of the sign-in before.
+        yield* TestClock.adjust("500 millis")
+        const next = yield* TenovosAuth.TenovosAuth.use((auth) => auth.sessionWith({ forceRefresh: true }))
+
+        assert.notStrictEqual(Redacted.value(next.accessToken), Redacted.value(accessToken))
+        assert.deepStrictEqual(yield* received, ["authorize", "authorize", "authorize", "expire"])
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.effect("is ended with the stored one, of another sign-in, by a sign-out", () =>
+    Effect.gen(function*() {
+      const { control, layer } = yield* make
+      yield* Effect.gen(function*() {
+        yield* outage(control)
+        control.isReachable = true
+        const outcome = yield* TenovosAuth.TenovosAuth.use((auth) => auth.signOut)
+
+        assert.strictEqual(outcome._tag, "Expired")
+        assert.deepStrictEqual(yield* received, ["authorize", "authorize", "expire", "expire"])
+      }).pipe(Effect.provide(layer))
+    }))
 })
 
 describe("an exchange that a write has overtaken", () => {

@@ -23,6 +23,7 @@ const makePlace = () => {
     aside: [] as Array<SessionBackend.Row>,
     fence: 0,
     leasedUntil: 0,
+    isGap: false,
     reachable: true
   }
   const when = <A>(f: (now: number) => A) =>
@@ -32,19 +33,22 @@ const makePlace = () => {
     )
   const backend: SessionBackend.Backend = {
     place: "here",
-    read: when(() => place.row),
+    read: when(() => ({ ...place.row, fence: place.fence })),
     write: (row, { expected, fence }) =>
       when(() => {
         if (place.row.generation !== expected || fence !== undefined && fence !== place.fence) return false
         place.row = row
+        place.isGap = false
         return true
       }),
     setAside: (row) => when(() => `place ${place.aside.push(row)}`),
     acquire: (life) =>
       when((now) => {
         if (now < place.leasedUntil) return Option.none()
+        const { isGap } = place
         place.leasedUntil = now + Duration.toMillis(life)
-        return Option.some(++place.fence)
+        place.isGap = true
+        return Option.some({ fence: ++place.fence, isGap })
       }),
     extend: (fence, life) =>
       when((now) => {
@@ -52,9 +56,11 @@ const makePlace = () => {
         place.leasedUntil = now + Duration.toMillis(life)
         return true
       }),
-    release: (fence) =>
+    release: (fence, leavesGap) =>
       when(() => {
-        if (fence === place.fence) place.leasedUntil = 0
+        if (fence !== place.fence) return
+        place.leasedUntil = 0
+        place.isGap &&= leavesGap
       }),
     listen: Effect.succeed(Effect.never)
   }
@@ -73,7 +79,7 @@ describe("records", () => {
       const store = yield* SessionBackend.make(backend)
       yield* store.commit(session(3), 0)
 
-      assertEquals(yield* store.read, { generation: 3, session: Option.some(session(3)) })
+      assertEquals(yield* store.read, { generation: 3, fence: 0, session: Option.some(session(3)) })
     }))
 
   it.effect("are encrypted where there is a key, and encrypted anew with the first of several", () =>

@@ -247,24 +247,68 @@ export const laws: ReadonlyArray<Law> = [
       })
   ),
 
-  makeLaw("refuses what comes under a lease that another has followed", (place, expect) =>
-    Effect.gen(function*() {
-      const [store, other] = [yield* place.open, yield* place.open]
-      const first = yield* given(expect, leaseOnce(store))
-      yield* expect(
-        yield* store.commit(minimal(1), 0, first),
-        "a commit was refused under a lease that was given back, and not to another"
-      )
-      const second = yield* given(expect, other.lease)
-      yield* expect(!(yield* store.commit(minimal(2), 1, first)), "a commit was taken from the overtaken holder")
-      yield* expect(!(yield* other.commit(minimal(2), 1, first)), "a commit was taken by the other handle")
-      yield* Effect.ignore(store.refuse(ada, "refused", first))
-      yield* expect(Option.isNone(yield* other.refusal(ada)), "refused credentials of the overtaken holder were kept")
-      yield* expectStored(expect, store, 1, Option.some(minimal(1)))
+  makeLaw(
+    "tells who has the next lease of a gap that was left open, until a session is written",
+    (place, expect) =>
+      Effect.gen(function*() {
+        const [store, other] = [yield* place.open, yield* place.open]
+        const isGap = (expected: boolean, what: string) =>
+          Effect.flatMap(
+            given(expect, leaseOnce(other)),
+            (lease) => expect(lease.isGap === expected, `there was ${expected ? "no" : "a"} gap ${what}`)
+          )
+        const left = Effect.scoped(Effect.flatMap(given(expect, store.lease), ({ leaveGap }) => leaveGap))
 
-      yield* expect(yield* store.commit(minimal(2), 1), "a commit without a lease was refused")
-      yield* expect(yield* other.commit(minimal(3), 2, second), "a commit of the holder was refused")
-    })),
+        yield* store.commit(minimal(1), 0)
+        yield* leaseOnce(store)
+        yield* isGap(false, "after a lease that was given back")
+        yield* left
+        yield* isGap(true, "after a lease that left one")
+        yield* isGap(true, "after another that found one and wrote nothing")
+        yield* store.commit(minimal(2), 1)
+        yield* isGap(false, "after a commit")
+        yield* left
+        yield* store.clear(2)
+        yield* isGap(false, "after a sign-out")
+        yield* Effect.scoped(Effect.gen(function*() {
+          const lease = yield* given(expect, store.lease)
+          yield* lease.leaveGap
+          yield* expect(yield* store.commit(minimal(4), 3, lease), "a commit of the holder was refused")
+        }))
+        yield* isGap(false, "after a commit under the lease that would have left one")
+      })
+  ),
+
+  makeLaw(
+    "refuses what comes under a lease that another has followed, and tells its holder",
+    (place, expect) =>
+      Effect.gen(function*() {
+        const [store, other] = [yield* place.open, yield* place.open]
+        const isLatest = ({ fence }: SessionStore.Lease, expected: boolean) =>
+          Effect.flatMap(store.read, (stored) =>
+            expect(
+              (stored.fence === fence) === expected,
+              `the fence ${stored.fence} was read when ${fence} was ${expected ? "" : "not "}that of the latest lease`
+            ))
+        const first = yield* given(expect, leaseOnce(store))
+        yield* isLatest(first, true)
+        yield* expect(
+          yield* store.commit(minimal(1), 0, first),
+          "a commit was refused under a lease that was given back, and not to another"
+        )
+        const second = yield* given(expect, other.lease)
+        yield* isLatest(first, false)
+        yield* isLatest(second, true)
+        yield* expect(!(yield* store.commit(minimal(2), 1, first)), "a commit was taken from the overtaken holder")
+        yield* expect(!(yield* other.commit(minimal(2), 1, first)), "a commit was taken by the other handle")
+        yield* Effect.ignore(store.refuse(ada, "refused", first))
+        yield* expect(Option.isNone(yield* other.refusal(ada)), "refused credentials of the overtaken holder were kept")
+        yield* expectStored(expect, store, 1, Option.some(minimal(1)))
+
+        yield* expect(yield* store.commit(minimal(2), 1), "a commit without a lease was refused")
+        yield* expect(yield* other.commit(minimal(3), 2, second), "a commit of the holder was refused")
+      })
+  ),
 
   makeLaw(
     "wakes who listens when a session is committed, or forgotten, or the lease given back",
@@ -378,6 +422,7 @@ export const leaseLaws: ReadonlyArray<Law<LeasedPlace<unknown>>> = [
         const life = Duration.fromInputUnsafe(place.leaseLife)
         const scope = yield* Scope.fork(yield* Effect.scope)
         const lost = yield* given(expect, paused(Scope.provide(store.lease, scope)))
+        yield* expect(!lost.isGap, "there was a gap before the first lease")
         yield* expect(Option.isNone(yield* leaseOnce(other)), "another had the lease at once")
         const changed = yield* other.listen
         const waited = yield* within(
@@ -393,6 +438,7 @@ export const leaseLaws: ReadonlyArray<Law<LeasedPlace<unknown>>> = [
         )
         const lease = yield* given(expect, Effect.succeed(waited), "to who waited, in five times its life")
         yield* expect(lease.fence > lost.fence, `fence ${lease.fence} came after ${lost.fence}`)
+        yield* expect(lease.isGap, "there was no gap after a lease that nobody gave back")
         yield* expect(Option.isNone(yield* leaseOnce(third)), "a third had the lease too")
 
         yield* expect(!(yield* store.commit(minimal(1), 0, lost)), "a commit was taken from the holder that came back")

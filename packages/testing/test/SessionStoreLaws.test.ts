@@ -25,11 +25,12 @@ interface Memory {
   row: SessionBackend.Row
   fence: number
   leasedUntil: number
+  isGap: boolean
 }
 
 /** What the handles of a place share, and the latches of those who listen. */
 const makeMemory = () => ({
-  memory: { row: { generation: 0, text: "" }, fence: 0, leasedUntil: 0 } as Memory,
+  memory: { row: { generation: 0, text: "" }, fence: 0, leasedUntil: 0, isGap: false } as Memory,
   latches: new Set<Latch.Latch>()
 })
 
@@ -42,11 +43,12 @@ const makeBackend = (
   const at = <A>(f: (now: number) => A) => Effect.map(Clock.currentTimeMillis, f)
   const right: SessionBackend.Backend = {
     place: "memory",
-    read: Effect.sync(() => memory.row),
+    read: Effect.sync(() => ({ ...memory.row, fence: memory.fence })),
     write: (row, { expected, fence }) =>
       Effect.sync(() => {
         if (memory.row.generation !== expected || fence !== undefined && fence < memory.fence) return false
         memory.row = row
+        memory.isGap = false
         wake()
         return true
       }),
@@ -54,8 +56,10 @@ const makeBackend = (
     acquire: (life) =>
       at((now) => {
         if (now < memory.leasedUntil) return Option.none()
+        const { isGap } = memory
         memory.leasedUntil = now + Duration.toMillis(life)
-        return Option.some(++memory.fence)
+        memory.isGap = true
+        return Option.some({ fence: ++memory.fence, isGap })
       }),
     extend: (fence, life) =>
       at((now) => {
@@ -63,9 +67,12 @@ const makeBackend = (
         memory.leasedUntil = now + Duration.toMillis(life)
         return true
       }),
-    release: (fence) =>
+    release: (fence, leavesGap) =>
       Effect.sync(() => {
-        if (fence === memory.fence) memory.leasedUntil = 0
+        if (fence === memory.fence) {
+          memory.leasedUntil = 0
+          memory.isGap &&= leavesGap
+        }
         wake()
       }),
     // A lease may end by itself.
@@ -111,8 +118,8 @@ const lawThat = (start: string) => {
 /** What a store may get wrong, and the start of the law that notices. */
 const mistakes: ReadonlyArray<readonly [what: string, law: string, broken: () => Place]> = [
   ["starts with another generation", "holds nothing", () =>
-    makePlace((_, memory) => ({
-      read: Effect.sync(() => memory.row.generation === 0 ? { generation: 1, text: "" } : memory.row)
+    makePlace((right) => ({
+      read: Effect.map(right.read, (row) => row.generation === 0 ? { ...row, generation: 1 } : row)
     }))],
   ["has a memory for each handle", "keeps all", () => ({
     ...makePlace(),
@@ -185,13 +192,19 @@ const mistakes: ReadonlyArray<readonly [what: string, law: string, broken: () =>
   [
     "gives its lease to everybody",
     "gives its lease to one",
-    () => makePlace((_, memory) => ({ acquire: () => Effect.sync(() => Option.some(++memory.fence)) }))
+    () =>
+      makePlace((_, memory) => ({
+        acquire: () => Effect.sync(() => Option.some({ fence: ++memory.fence, isGap: false }))
+      }))
   ],
   ["never has its lease back", "has its lease back", () => makePlace(() => ({ release: () => Effect.void }))],
   [
     "gives the same fence again",
     "gives each lease a higher fence",
-    () => makePlace((right) => ({ acquire: (life) => Effect.map(right.acquire(life), Option.as(1)) }))
+    () =>
+      makePlace((right) => ({
+        acquire: (life) => Effect.map(right.acquire(life), Option.map((acquired) => ({ ...acquired, fence: 1 })))
+      }))
   ],
   ["begins to count anew when opened", "gives each lease a higher fence", () => {
     const place = makePlace()
@@ -199,7 +212,7 @@ const mistakes: ReadonlyArray<readonly [what: string, law: string, broken: () =>
       ...place,
       open: Effect.map(place.open, (store) => {
         let fence = 0
-        return { ...store, lease: Effect.map(store.lease, Option.map(() => ({ fence: ++fence }))) }
+        return { ...store, lease: Effect.map(store.lease, Option.map((lease) => ({ ...lease, fence: ++fence }))) }
       })
     }
   }],
@@ -211,6 +224,46 @@ const mistakes: ReadonlyArray<readonly [what: string, law: string, broken: () =>
     makePlace((right) => ({
       write: (row, condition) => right.write(row, { ...condition, fence: condition.fence ?? 0 })
     }))],
+  ["says that a lease has not been followed when it has", "refuses what comes under a lease", () => {
+    const place = makePlace()
+    return {
+      ...place,
+      open: Effect.map(place.open, (store) => {
+        let fence = 0
+        const lease = Effect.tap(
+          store.lease,
+          (lease) => Effect.sync(() => fence = Option.match(lease, { onNone: () => fence, onSome: (own) => own.fence }))
+        )
+        return { ...store, lease, read: Effect.map(store.read, (stored) => ({ ...stored, fence })) }
+      })
+    }
+  }],
+  [
+    "closes a gap that was to stay",
+    "tells who has the next lease",
+    () => makePlace((right) => ({ release: (fence) => right.release(fence, false) }))
+  ],
+  [
+    "leaves a gap after every lease",
+    "tells who has the next lease",
+    () => makePlace((right) => ({ release: (fence) => right.release(fence, true) }))
+  ],
+  ["keeps a gap when a session is written", "tells who has the next lease", () =>
+    makePlace((right, memory) => ({
+      write: (row, condition) =>
+        Effect.suspend(() => {
+          const { isGap } = memory
+          return Effect.tap(right.write(row, condition), () => Effect.sync(() => memory.isGap = isGap))
+        })
+    }))],
+  [
+    "knows nothing of a gap that a holder left who is gone",
+    "gives the lease of a holder",
+    () =>
+      makePlace((right) => ({
+        acquire: (life) => Effect.map(right.acquire(life), Option.map((acquired) => ({ ...acquired, isGap: false })))
+      }))
+  ],
   ["wakes nobody", "wakes who listens", () => makePlace(() => ({ listen: Effect.succeed(Effect.never) }))],
   ["wakes only who waits already", "wakes who listens", () => {
     const shared = makeMemory()
@@ -271,7 +324,10 @@ const mistakes: ReadonlyArray<readonly [what: string, law: string, broken: () =>
   [
     "lets anybody give a lease back",
     "gives the lease of a holder",
-    () => makePlace((right, memory) => ({ release: () => Effect.suspend(() => right.release(memory.fence)) }))
+    () =>
+      makePlace((right, memory) => ({
+        release: (_, leavesGap) => Effect.suspend(() => right.release(memory.fence, leavesGap))
+      }))
   ],
   [
     "does not wake who waits for a lease that ended",

@@ -6,30 +6,17 @@ import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import { AuthError, StoreFailure, Unauthorized } from "../AuthError.ts"
+import { AuthError, StoreFailure } from "../AuthError.ts"
 import { AuthEvent, SignOut } from "../AuthEvent.ts"
 import type { Credentials } from "../Credentials.ts"
 import { isRefreshable, remaining, Session } from "../Session.ts"
 import type { Lease, SessionStore, Stored } from "../SessionStore.ts"
 import type { TokenEndpoint } from "../TokenEndpoint.ts"
 import type { Flight } from "./flight.ts"
-import * as metrics from "./metrics.ts"
+import * as reach from "./reach.ts"
+import * as rungs from "./rungs.ts"
+import { isOver, isRefusal, type Outcome } from "./rungs.ts"
 
-/** What an attempt comes to, when it does not fail. */
-export type Outcome =
-  /** `expiresAt` is steady time, read from the local clock as it stood when the session came. */
-  | {
-    readonly _tag: "Adopted" | "Refreshed" | "SignedIn"
-    readonly session: Session
-    readonly expiresAt: number
-    readonly isStored: boolean
-  }
-  | { readonly _tag: "Refused"; readonly error: AuthError }
-  /** A sign-out was faster. A session that came too late is still to be ended. */
-  | { readonly _tag: "SignedOut"; readonly orphan?: Session }
-
-/** A store that does not answer for so long has failed. */
-const storeTimeout = Duration.seconds(10)
 /** Whoever waits for an exchange of somebody else no longer than this counts it as failed. */
 const turnTimeout = Duration.seconds(60)
 
@@ -37,14 +24,16 @@ const turnTimeout = Duration.seconds(60)
 interface Turn {
   /** None where the store could not be read. */
   readonly stored: Option.Option<Stored>
-  /** A newer session that somebody else has brought. */
+  /** The session that somebody else has brought. */
   readonly renewed: Option.Option<Session>
   /** None where there is nothing to exchange, or the store is out of reach; then `error` says why. */
   readonly lease: Lease | undefined
   readonly error?: AuthError
 }
 
-export const make = ({ credentials, endpoint, publish, steady, store: unbounded }: {
+export const make = ({ background, credentials, endpoint, publish, steady, store: unbounded }: {
+  /** Runs what nobody waits for, until the layer closes. */
+  readonly background: (effect: Effect.Effect<unknown, unknown>) => Effect.Effect<unknown>
   readonly credentials: Credentials
   readonly endpoint: TokenEndpoint["Service"]
   readonly publish: (event: AuthEvent) => Effect.Effect<unknown>
@@ -53,126 +42,116 @@ export const make = ({ credentials, endpoint, publish, steady, store: unbounded 
 }): {
   /** One way down the ladder: adopt, refresh, sign in. The store is written before anybody sees the session. */
   readonly attempt: (flight: Flight, held: Session | undefined) => Effect.Effect<Outcome, AuthError>
-  /** Stores a session that could not be stored when it came, if it is still in hand. */
-  readonly save: (session: Session, isHeld: () => boolean) => Effect.Effect<void, AuthError>
-  /** Ends the newest session there is, and clears the store. */
-  readonly end: (latest: Option.Option<Session>) => Effect.Effect<SignOut>
+  /**
+   * Stores a session that could not be stored when it came, if it is still in hand. Where the store has moved on, tells
+   * what takes its place.
+   */
+  readonly save: (session: Session, isHeld: () => boolean) => Effect.Effect<Outcome | undefined, AuthError>
+  /** Ends the session in hand, and clears the store, and ends what was there. */
+  readonly end: (inHand: ReadonlyArray<Session>) => Effect.Effect<SignOut>
 } => {
-  const bounded =
-    (operation: StoreFailure["operation"], duration = storeTimeout) =>
-    <A, R>(effect: Effect.Effect<A, AuthError, R>): Effect.Effect<A, AuthError, R> =>
-      Effect.timeoutOrElse(effect, {
-        duration,
-        orElse: () => Effect.fail(new AuthError({ reason: new StoreFailure({ operation }) }))
-      })
-
-  const store: SessionStore["Service"] = {
-    read: bounded("read")(unbounded.read),
-    commit: (...args) => bounded("commit")(unbounded.commit(...args)),
-    clear: (generation) => bounded("clear")(unbounded.clear(generation)),
-    lease: bounded("lease")(unbounded.lease),
-    listen: bounded("lease")(unbounded.listen),
-    refusal: (credentials) => bounded("read")(unbounded.refusal(credentials)),
-    refuse: (...args) => bounded("commit")(unbounded.refuse(...args))
-  }
-
-  /** A store that is out of reach stops nobody. */
-  const inReach = <A, R>(effect: Effect.Effect<A, AuthError, R>): Effect.Effect<Option.Option<A>, never, R> =>
-    Effect.catch(Effect.asSome(effect), (error) => Effect.as(publish(AuthEvent.StoreFailed({ error })), Option.none()))
-
-  /** A span of its own: the call may outlive each of those who wait, and so is nobody's child. */
-  const call = <A>(
-    kind: "authorize" | "refresh" | "expire",
-    flight: Flight | undefined,
-    effect: Effect.Effect<A, AuthError>
-  ): Effect.Effect<A, AuthError> =>
-    Effect.useSpan(
-      `TenovosAuth.${kind}`,
-      { root: true, links: flight?.waiting.map((span) => ({ span, attributes: {} })) ?? [] },
-      (span) => {
-        if (flight !== undefined) flight.span = span
-        return effect.pipe(
-          Effect.withParentSpan(span),
-          metrics.measured(kind),
-          Effect.onExit((exit) =>
-            Effect.sync(() =>
-              span.attribute(
-                "tenovos.auth.outcome",
-                Option.match(Exit.findErrorOption(exit), {
-                  onNone: () => Exit.isSuccess(exit) ? "success" : "interrupted",
-                  onSome: ({ reason }) => reason._tag
-                })
-              )
-            )
-          )
-        )
-      }
-    )
-
-  const came = (_tag: "Adopted" | "Refreshed" | "SignedIn", session: Session): Effect.Effect<Outcome> =>
-    Effect.map(DateTime.now, (now) => ({
-      _tag,
-      session,
-      isStored: _tag === "Adopted",
-      expiresAt: steady() + Duration.toMillis(remaining(session, now))
-    }))
-
-  /** Unless a sign-out was faster: the credentials are not given for a session that would be ended at once. */
-  const signIn = Effect.fnUntraced(function*(
-    flight: Flight,
-    lease: Lease | undefined
-  ): Effect.fn.Return<Outcome, AuthError> {
-    if (!flight.isWanted()) return { _tag: "SignedOut" }
-    const refusal = lease === undefined ? Option.none() : Option.flatten(yield* inReach(store.refusal(credentials)))
-    if (Option.isSome(refusal)) {
-      return { _tag: "Refused", error: new AuthError({ reason: new Unauthorized({ message: refusal.value }) }) }
-    }
-    return yield* call("authorize", flight, endpoint.authorize(credentials)).pipe(
-      Effect.flatMap((session) => came("SignedIn", session)),
-      Effect.catchIf(
-        isRefusal,
-        (error) =>
-          (lease === undefined ? Effect.void : inReach(store.refuse(credentials, error.reason.message, lease))).pipe(
-            Effect.as<Outcome>({ _tag: "Refused", error })
-          )
-      )
-    )
+  const store = reach.bound(unbounded)
+  const inReach = reach.inReach(publish)
+  const { came, expire, refresh, refreshStored, signIn, signInOrRefresh } = rungs.make({
+    credentials,
+    endpoint,
+    publish,
+    steady,
+    store
   })
 
-  const refreshOrSignIn = (flight: Flight, session: Session, lease: Lease | undefined) =>
-    call("refresh", flight, endpoint.refresh(session)).pipe(
-      Effect.flatMap((session) => came("Refreshed", session)),
-      Effect.catchIf(isRefusal, () => signIn(flight, lease))
-    )
+  /**
+   * Ends what nobody will use any more and others could go on with, in the background. The authority asks for an access token
+   * that has not ended.
+   */
+  const abandon = (sessions: ReadonlyArray<Session>, successor: Option.Option<Session>) =>
+    Effect.flatMap(DateTime.now, (now) =>
+      Effect.forEach(
+        ofDifferentSignIns([...Option.toArray(successor), ...sessions]).slice(Option.isSome(successor) ? 1 : 0).filter(
+          (session) => lives(now)(session) && isRefreshable(session, now)
+        ),
+        (session) => background(Effect.ignore(expire(session))),
+        { discard: true }
+      ))
 
-  /** Whether what the store has is older than what is known here: signed out of, or of a time when it was out of reach. */
-  let outdated = false
+  // ---------------------------------------------------------------------------
+  // What is known of the store
+  // ---------------------------------------------------------------------------
+
+  /** The generation that the store had when it was last looked at, or written. */
+  let seen: number | undefined
   /** No two sessions that were ever in hand here are of the same generation. */
   let newest = 0
-  /** The last session that the store did not take: nobody else has its refresh token. */
-  let unshared: Session | undefined
-  /** A write of it has failed, and may have been done all the same. */
-  let mayBeShared = false
+  /** What the store has up to this generation was signed out of here, and could not be cleared. */
+  let outdated = 0
+  /** The session in hand, while it is in hand only. */
+  let unstored: Unstored | undefined
+  /** The last that gave way to what was stored instead. */
+  let overtaken: Session | undefined
 
-  /** What the store has, unless what is known here is newer. */
-  const latestOf = (stored: Stored, known: Stored): Stored =>
-    outdated || stored.generation < known.generation ? known : stored
+  const look: Effect.Effect<Stored, AuthError> = Effect.tap(store.read, ({ generation }) =>
+    Effect.sync(() => {
+      seen = generation
+      newest = Math.max(newest, generation)
+      // What came after a sign-out that never saw the store is to replace what it has.
+      if (outdated === Infinity && unstored !== undefined) unstored.base = generation
+      outdated = Math.min(outdated, generation)
+    }))
+
+  /** The newest session there is: that in hand, unless the store has moved on. One that has lost what it had has not. */
+  const latestOf = (stored: Option.Option<Stored>, held: Session | undefined): Option.Option<Session> => {
+    const isAhead = held === unstored?.session
+      ? (seen ?? 0) <= (unstored?.base ?? 0)
+      : (seen ?? 0) < (held?.generation ?? 0)
+    if (held !== undefined && held !== overtaken && isAhead) return Option.some(held)
+    return Option.flatMap(stored, ({ generation, session }) => generation <= outdated ? Option.none() : session)
+  }
+
+  /** What is in hand only is not stored any more, as there is something else. */
+  const giveWay = (to: Option.Option<Session>): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      if (unstored === undefined) return Effect.void
+      const { replaces, session } = unstored
+      overtaken = session
+      unstored = undefined
+      return abandon([session, ...replaces], to)
+    })
+
+  /** Under the lease, where the store is as it was when the session was made. */
+  const commit = (own: Unstored, { generation, session }: Stored, lease: Lease): Effect.Effect<boolean, AuthError> =>
+    store.commit(own.session, generation, lease).pipe(
+      Effect.tapError(() => Effect.sync(() => own.mayBeStored = true)),
+      Effect.tap((committed) => {
+        if (!committed) return Effect.void
+        if (unstored === own) unstored = undefined
+        outdated = 0
+        seen = own.session.generation
+        const replaced = [...own.replaces, ...Option.toArray(session)].filter((one) => !isSame(one, own.spent))
+        return abandon(replaced, Option.some(own.session))
+      })
+    )
 
   /** Waits while somebody else who shares the store exchanges: for the result, and not for the lease. */
-  const turn = (flight: Flight, known: Stored): Effect.Effect<Turn, AuthError, Scope.Scope> =>
+  const turn = (flight: Flight, held: Session | undefined): Effect.Effect<Turn, AuthError, Scope.Scope> =>
     Effect.suspend(() => {
       let stored: Option.Option<Stored> = Option.none()
       return Effect.gen(function*(): Effect.fn.Return<Turn, AuthError, Scope.Scope> {
         let changed: Effect.Effect<void> | undefined
         for (let lease = Option.none<Lease>();;) {
-          const read = yield* store.read
+          const read = yield* look
           stored = Option.some(read)
+          // Where another has followed, the token that was just read may be on its way.
+          lease = Option.filter(lease, ({ fence }) => fence === read.fence)
+          flight.generation ??= read.generation
+          const isOther = !flight.isForced || read.generation > flight.generation
+          const latest = latestOf(stored, held)
           const now = yield* DateTime.now
-          const latest = latestOf(read, known)
-          const renewed = latest.generation > known.generation
-            ? Option.filter(latest.session, lives(now))
-            : Option.none()
+          const renewed = Option.filter(latest, (session) => isOther && lives(now)(session) && !isSame(session, held))
           if (Option.isSome(lease) || Option.isSome(renewed) || !flight.isWanted()) {
+            // A write that is still on its way is refused from now on.
+            if (Option.isSome(lease) && unstored !== undefined && Option.contains(latest, unstored.session)) {
+              unstored.mayBeStored = false
+            }
             return { stored, renewed, lease: Option.getOrUndefined(lease) }
           }
           lease = yield* store.lease
@@ -191,108 +170,128 @@ export const make = ({ credentials, endpoint, publish, steady, store: unbounded 
           })
         )
       )
-    }).pipe(bounded("lease", turnTimeout))
+    }).pipe(reach.bounded("lease", turnTimeout))
 
-  // From the answer to the store nothing may come between: the refresh token before it may be spent.
+  // From the answer to the store nothing may come between: the refresh token before may be spent by then.
   const attempt = (flight: Flight, held: Session | undefined) =>
     Effect.scoped(
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*(): Effect.fn.Return<Outcome, AuthError, Scope.Scope> {
-          const known: Stored = { generation: held?.generation ?? 0, session: Option.fromNullishOr(held) }
-          const { error, lease, renewed, stored: read } = yield* restore(turn(flight, known))
-          if (Option.isSome(renewed)) return yield* came("Adopted", renewed.value)
+          const { error, lease, renewed, stored } = yield* restore(turn(flight, held))
+          if (Option.isSome(renewed)) {
+            yield* giveWay(renewed)
+            return yield* came("Adopted", renewed.value)
+          }
           if (!flight.isWanted()) return { _tag: "SignedOut" }
 
-          const stored = Option.getOrElse(read, () => known)
-          newest = Math.max(newest, stored.generation, known.generation)
-          if (stored.unreadable !== undefined) yield* publish(AuthEvent.StoreFailed({ error: stored.unreadable }))
-          const latest = latestOf(stored, known)
+          const { unreadable } = Option.getOrElse(stored, (): Partial<Stored> => ({}))
+          if (unreadable !== undefined) yield* publish(AuthEvent.StoreFailed({ error: unreadable }))
+          const before = unstored
+          const base = seen ?? 0
           const now = yield* DateTime.now
+          const latest = latestOf(stored, held)
+          const isOwn = before !== undefined && !before.mayBeStored && Option.contains(latest, before.session)
           // Without the lease somebody else may be spending the refresh token. Signing in takes nothing from anybody.
-          const isUnshared = held !== undefined && held === unshared && latest === known &&
-            Option.match(read, { onNone: () => !mayBeShared, onSome: ({ generation }) => generation < held.generation })
-          const isOurs = lease !== undefined || isUnshared
-          if (!isOurs && error !== undefined && !flight.isAwaited() && held !== undefined && lives(now)(held)) {
+          const token = Option.filter(
+            latest,
+            (session) => (isOwn || lease !== undefined) && isRefreshable(session, now)
+          )
+          if (!isOwn && error !== undefined && !flight.isAwaited() && held !== undefined && lives(now)(held)) {
             return yield* error
           }
-          const answer = yield* restore(Option.match(
-            Option.filter(latest.session, (session) => isOurs && isRefreshable(session, now)),
-            {
-              // Whoever has nothing to sign in with needs the store.
-              onNone: () =>
-                Effect.mapError(
-                  signIn(flight, lease),
-                  (over) => over.reason._tag === "SessionExpired" ? error ?? over : over
-                ),
-              onSome: (session) => refreshOrSignIn(flight, session, lease)
-            }
-          ))
+          const isGap = !isOwn && lease?.isGap === true
+          const answer = yield* restore(Option.match(token, {
+            // Whoever has nothing to sign in with needs the store.
+            onNone: () =>
+              Effect.mapError(signIn(flight, lease), (failure) => isOver(failure) ? error ?? failure : failure),
+            onSome: (session) =>
+              isGap && lease !== undefined
+                ? signInOrRefresh(flight, session, lease)
+                : (isOwn || lease === undefined ? refresh(flight, session) : refreshStored(flight, session, lease))
+                  .pipe(
+                    Effect.catchIf(isRefusal, () => signIn(flight, lease))
+                  )
+          }))
           if (answer._tag === "Refused" || answer._tag === "SignedOut") return answer
 
-          const session = new Session({ ...answer.session, generation: ++newest })
+          const session = new Session({
+            ...answer.session,
+            generation: newest = Math.max(newest, held?.generation ?? 0) + 1
+          })
           if (!flight.isWanted()) return { _tag: "SignedOut", orphan: session }
-          // What can't be stored is served all the same: it exists nowhere else. So is what was refused by a store that
-          // could not be read before, or because of a lease that was lost, as that says nothing.
-          if (Option.isNone(read)) outdated = true
-          unshared = session
-          mayBeShared = false
-          const committed = yield* inReach(commit(session, stored.generation, lease))
-          const isStored = Option.contains(committed, true)
-          if (isStored || Option.isNone(read) || Option.isNone(committed)) return { ...answer, session, isStored }
+          const spent = isGap && answer._tag === "SignedIn" ? undefined : Option.getOrUndefined(token)
+          const replaced = [
+            ...(before === undefined ? [] : [before.session, ...before.replaces]),
+            ...(held?.generation === base ? [held] : [])
+          ]
+          const own: Unstored = {
+            session,
+            base,
+            spent,
+            mayBeStored: false,
+            replaces: replaced.filter((one) => !isSame(one, spent))
+          }
+          unstored = own
+          // What can't be stored is served all the same: it exists nowhere else. So is what was refused because of a lease
+          // that was lost, as that says nothing.
+          if (lease === undefined || Option.isNone(stored)) return { ...answer, session, isStored: false }
+          const committed = yield* inReach(commit(own, stored.value, lease))
+          if (!Option.contains(committed, false)) return { ...answer, session, isStored: Option.isSome(committed) }
 
+          const winner = yield* inReach(look)
+          if (Option.isNone(winner) || winner.value.generation <= base) return { ...answer, session, isStored: false }
           // Somebody was faster. A newer session is as good; without one, that was a sign-out, and it wins.
-          const winner = Option.getOrElse(yield* inReach(store.read), () => stored)
-          const isGone = winner.generation === 0
-          if (isGone || winner.generation === stored.generation) return { ...answer, session, isStored }
-          const newer = Option.filter(winner.session, lives(yield* DateTime.now))
-          newest = Math.max(newest, winner.generation)
-          if (Option.isSome(newer) && isSame(latest.session, newer)) {
-            unshared = new Session({ ...session, generation: ++newest })
-            return { ...answer, session: unshared, isStored }
+          const newer = Option.filter(winner.value.session, lives(yield* DateTime.now))
+          // Unless it is the one that was spent, and was stored late.
+          if (Option.exists(newer, (one) => isSame(one, spent))) {
+            const { generation } = winner.value
+            unstored = { ...own, base: generation, session: new Session({ ...session, generation: ++newest }) }
+            return { ...answer, session: unstored.session, isStored: false }
           }
-          if (Option.isSome(newer)) {
-            return yield* came("Adopted", newer.value)
-          }
-          yield* Effect.ignore(call("expire", flight, endpoint.expire(session)))
-          return { _tag: "SignedOut" }
+          yield* giveWay(winner.value.session)
+          return Option.isSome(newer) ? yield* came("Adopted", newer.value) : { _tag: "SignedOut" }
         })
       )
     )
 
-  const commit = (session: Session, expected: number, lease: Lease | undefined): Effect.Effect<boolean, AuthError> =>
-    store.commit(session, expected, lease).pipe(
-      Effect.tapError(() => Effect.sync(() => mayBeShared = true)),
-      Effect.tap((committed) =>
-        Effect.sync(() => {
-          if (!committed) return
-          outdated = false
-          unshared = undefined
-        })
-      )
-    )
-
-  /** Without the lease: the record is only changed where it is older, and nothing is spent. */
   const save = (session: Session, isHeld: () => boolean) =>
-    Effect.flatMap(store.read, ({ generation }) =>
-      // A store that has moved on meanwhile refuses it.
-      isHeld() ? Effect.asVoid(commit(session, generation, undefined)) : Effect.void)
+    Effect.scoped(Effect.gen(function*(): Effect.fn.Return<Outcome | undefined, AuthError, Scope.Scope> {
+      const isDone = () => !isHeld() || unstored?.session !== session
+      if (isDone()) return undefined
+      const lease = Option.getOrUndefined(yield* store.lease)
+      const stored = yield* look
+      const now = yield* DateTime.now
+      if (isDone() || unstored === undefined) return undefined
+      if (lease === undefined || lease.fence !== stored.fence) return yield* busy
+      if (stored.generation > unstored.base) {
+        yield* giveWay(stored.session)
+        const newer = Option.filter(stored.session, lives(now))
+        return Option.isSome(newer) ? yield* came("Adopted", newer.value) : { _tag: "SignedOut" }
+      }
+      unstored.mayBeStored = false
+      return (yield* commit(unstored, stored, lease)) ? undefined : yield* busy
+    }))
 
-  const clear: Effect.Effect<Option.Option<Session>, AuthError> = Effect.gen(function*() {
-    const { generation, session } = yield* store.read
-    return (yield* store.clear(generation)) ? session : yield* clear
+  /** Adds what was there to what was found. */
+  const clear = Effect.fnUntraced(function*(found: Array<Session>): Effect.fn.Return<void, AuthError> {
+    for (let isCleared = false; !isCleared;) {
+      const { generation, session } = yield* look
+      found.push(...Option.toArray(session))
+      isCleared = yield* store.clear(generation)
+      if (isCleared) seen = generation + 1
+    }
   })
 
-  const end = (latest: Option.Option<Session>) =>
+  const end = (inHand: ReadonlyArray<Session>) =>
     Effect.gen(function*() {
-      const cleared = yield* Effect.exit(clear)
-      outdated = Exit.isFailure(cleared)
-      const session = Option.orElse(latest, () => Option.flatten(Exit.getSuccess(cleared)))
-      const outcome = yield* Option.match(session, {
-        onNone: () => Effect.succeed(SignOut.NoSession()),
-        onSome: (session) => Effect.as(call("expire", undefined, endpoint.expire(session)), SignOut.Expired())
-      })
+      const found = [...inHand, ...(unstored === undefined ? [] : [unstored.session, ...unstored.replaces])]
+      unstored = undefined
+      const cleared = yield* Effect.exit(clear(found))
+      outdated = Exit.isFailure(cleared) ? seen ?? Infinity : 0
+      const ended = yield* Effect.forEach(ofDifferentSignIns(found), (session) => Effect.exit(expire(session)))
       // The authority is told in any case; but a store that still has the session is no success.
-      return yield* Effect.as(cleared, outcome)
+      yield* Effect.all([...ended, cleared])
+      return ended.length === 0 ? SignOut.NoSession() : SignOut.Expired()
     }).pipe(Effect.catch((error) => Effect.succeed(SignOut.Forgotten({ error }))))
 
   return { attempt, save, end }
@@ -300,9 +299,31 @@ export const make = ({ credentials, endpoint, publish, steady, store: unbounded 
 
 const lives = (now: DateTime.Utc) => (session: Session): boolean => Duration.toMillis(remaining(session, now)) > 0
 
-/** Whether a session was stored late that has been renewed meanwhile. */
-const isSame = (one: Option.Option<Session>, other: Option.Option<Session>): boolean =>
-  Equal.equals(Option.map(one, ({ accessToken }) => accessToken), Option.map(other, ({ accessToken }) => accessToken))
+/** A session that is in hand, and not in the store as far as is known. */
+interface Unstored {
+  readonly session: Session
+  /** The generation of the store that it was made from. Where it has another one since, it is not stored any more. */
+  base: number
+  /** The session whose refresh token was spent for it, or refused. */
+  readonly spent: Session | undefined
+  /** Sessions that nobody uses any more as soon as this one is stored. */
+  readonly replaces: ReadonlyArray<Session>
+  /** A write of it has failed, and may have been done all the same, or be done yet: others may have its refresh token. */
+  mayBeStored: boolean
+}
 
-/** A definite no: the authority looked at what was sent, and did not want it. */
-const isRefusal = ({ reason }: AuthError): boolean => reason._tag === "BadRequest" || reason._tag === "Unauthorized"
+const isSame = (one: Session, other: Session | undefined): boolean => Equal.equals(one.accessToken, other?.accessToken)
+
+/**
+ * Whether two sessions end together, as the authority ends all that has come of a sign-in. Tokens that were renewed say
+ * when that was. Where two sign-ins were in the same second, the one that should be ended is left to end by itself.
+ */
+const isOfOneSignIn = (one: Session, other: Session): boolean =>
+  DateTime.Equivalence(one.authenticatedAt, other.authenticatedAt) ||
+  one.refreshToken !== undefined && Equal.equals(one.refreshToken, other.refreshToken)
+
+const ofDifferentSignIns = (sessions: ReadonlyArray<Session>): ReadonlyArray<Session> =>
+  sessions.filter((session, i) => !sessions.slice(0, i).some((earlier) => isOfOneSignIn(earlier, session)))
+
+/** Somebody else has the lease. */
+const busy = Effect.fail(new AuthError({ reason: new StoreFailure({ operation: "lease" }) }))

@@ -17,6 +17,10 @@ export interface Flight {
   readonly landed: Deferred.Deferred<Session | undefined>
   /** Whether its session is still wanted: nobody has signed out. */
   readonly isWanted: () => boolean
+  /** Whether it is to bring what nobody had when it began. */
+  readonly isForced: boolean
+  /** The generation of the store when it began. */
+  generation: number | undefined
   /** Whether anybody waits for it. */
   readonly isAwaited: () => boolean
   /** The spans of those who wait. */
@@ -25,7 +29,10 @@ export interface Flight {
   span: Tracer.Span | undefined
 }
 
-export const make = (isWanted: () => boolean, isDemanded: boolean): Flight => {
+export const make = (
+  isWanted: () => boolean,
+  { isDemanded, isForced }: { readonly isDemanded: boolean; readonly isForced: boolean }
+): Flight => {
   const waiting: Array<Tracer.AnySpan> = []
   return {
     trouble: Deferred.makeUnsafe(),
@@ -33,6 +40,8 @@ export const make = (isWanted: () => boolean, isDemanded: boolean): Flight => {
     calledOff: Deferred.makeUnsafe(),
     landed: Deferred.makeUnsafe(),
     isWanted,
+    isForced,
+    generation: undefined,
     isAwaited: () => isDemanded || waiting.length > 0,
     waiting,
     span: undefined

@@ -26,6 +26,7 @@ import * as exchange from "./exchange.ts"
 import * as flights from "./flight.ts"
 import * as machine from "./machine.ts"
 import * as metrics from "./metrics.ts"
+import type { Outcome } from "./rungs.ts"
 import { headersOf, isWithin, outcomeOf, servedFrom, toMachine, trust, type Trusted, view } from "./served.ts"
 import * as signal from "./signal.ts"
 import { makeSteady, sleepUntil } from "./steady.ts"
@@ -70,7 +71,10 @@ export const make = Effect.fnUntraced(function*(
   let trusted: Trusted | undefined
 
   const publish = (event: AuthEvent) => Effect.sync(() => events.send(event))
-  const exchanges = exchange.make({ credentials, endpoint, publish, steady, store })
+  /** Runs in the layer's scope and context, and not in those of who caused it. */
+  const background = <A, E>(effect: Effect.Effect<A, E>) =>
+    Effect.forkIn(Effect.updateContext<A, E, never, never>(effect, () => context), scope, { startImmediately: true })
+  const exchanges = exchange.make({ background, credentials, endpoint, publish, steady, store })
   const isWanted = () => Ref.getUnsafe(memory).life.phase._tag === "Renewing"
 
   /** Changes what is remembered, at once, and tells who watches. */
@@ -100,7 +104,10 @@ export const make = Effect.fnUntraced(function*(
           const now = steady()
           const decision = machine.decide(before.life, now, demand)
           if ("start" in decision && decision.start) {
-            const flight = flights.make(isWanted, decision._tag === "Wait")
+            const flight = flights.make(isWanted, {
+              isDemanded: decision._tag === "Wait",
+              isForced: demand.force === true
+            })
             const started = { ...before, life: machine.started(before.life), flight }
             return [{ decision, memory: started, launched: launch(flight, before.life.held) }, started] as const
           }
@@ -123,8 +130,8 @@ export const make = Effect.fnUntraced(function*(
                   ? serve(demand)
                   : Effect.filterOrElse(
                     wait(flight, decision, restore),
-                    (served) => isEnough(served, demand),
-                    () => restore(serve({ minimumLife: demand.minimumLife }))
+                    (served) => isEnough(served, demand, flight),
+                    () => restore(serve(demand))
                   )
               )
             case "WaitForSignOut":
@@ -149,10 +156,11 @@ export const make = Effect.fnUntraced(function*(
         Effect.sync(() => span.attribute("tenovos.auth.served", outcomeOf(exit))))
     })
 
-  /** What was found in the store may be near its end, and not what this caller needs. */
-  const isEnough = ({ reason, session }: Served, demand: machine.Demand): boolean => {
+  /** What was found in the store may be near its end, or have been there before, and not be what this caller needs. */
+  const isEnough = ({ reason, session }: Served, demand: machine.Demand, { isForced }: flights.Flight): boolean => {
     const { held } = Ref.getUnsafe(memory).life
-    return reason !== "Adopted" || held?.session === session && machine.suffices(held, steady(), demand)
+    return reason !== "Adopted" || (isForced || demand.force !== true) &&
+        held?.session === session && machine.suffices(held, steady(), demand)
   }
 
   const session = Effect.suspend(() =>
@@ -181,12 +189,10 @@ export const make = Effect.fnUntraced(function*(
   // Exchanging
   // ---------------------------------------------------------------------------
 
-  /** Runs the exchange in the layer's scope and context, not in those of the caller to whom it fell. */
   const launch = (flight: flights.Flight, held: machine.Held | undefined) =>
     renew(flight, held).pipe(
       Effect.onExit((exit) => settle(flight, exit)),
-      Effect.updateContext<never, never>(() => context),
-      Effect.forkIn(scope, { startImmediately: true }),
+      background,
       // An observer also hears of a fiber that a closed scope never let begin.
       Effect.map((fiber) =>
         fiber.addObserver(() => {
@@ -200,7 +206,7 @@ export const make = Effect.fnUntraced(function*(
   const renew = Effect.fnUntraced(function*(
     flight: flights.Flight,
     held: machine.Held | undefined
-  ): Effect.fn.Return<exchange.Outcome, AuthError> {
+  ): Effect.fn.Return<Outcome, AuthError> {
     const pause = yield* Schedule.toStepWithSleep(policy.retry)
     for (let attempt = 1;; attempt++) {
       const exit = yield* Effect.exit(exchanges.attempt(flight, held?.session))
@@ -227,7 +233,7 @@ export const make = Effect.fnUntraced(function*(
     )
 
   /** The exchange has ended. What it brought is remembered before anybody hears of it. */
-  const settle = Effect.fnUntraced(function*(flight: flights.Flight, exit: Exit.Exit<exchange.Outcome, AuthError>) {
+  const settle = Effect.fnUntraced(function*(flight: flights.Flight, exit: Exit.Exit<Outcome, AuthError>) {
     const outcome = Exit.isSuccess(exit) ? exit.value : undefined
     yield* Metric.update(metrics.waiters, flight.waiting.length)
     switch (outcome?._tag) {
@@ -267,13 +273,19 @@ export const make = Effect.fnUntraced(function*(
     }
   })
 
-  /** While it is not in the store, a process that ends loses it. */
+  /** While it is not in the store, a process that ends loses it. Where the store has moved on, it gives way. */
   const saveLater = (session: Session) =>
     exchanges.save(session, () => Ref.getUnsafe(memory).life.held?.session === session).pipe(
       Effect.delay(leastRest),
       Effect.retry(saving),
-      Effect.updateContext<never, never>(() => context),
-      Effect.forkIn(scope)
+      Effect.flatMap(Effect.fnUntraced(function*(outcome) {
+        if (outcome === undefined) return
+        const other = outcome._tag === "Adopted" ? outcome : undefined
+        const held = other && (yield* take(other.session, other.expiresAt))
+        yield* transition((state) => machine.replaced(state, session, held))
+        if (other !== undefined) yield* publish(AuthEvent.Adopted({ session: other.session }))
+      })),
+      background
     )
 
   let failures = 0
@@ -344,17 +356,18 @@ export const make = Effect.fnUntraced(function*(
           Effect.andThen(Exit.isSuccess(exit) ? publish(AuthEvent.SignedOut({ outcome: exit.value })) : Effect.void)
         )
       ),
-      Effect.updateContext<never, never>(() => context),
-      Effect.forkIn(scope, { startImmediately: true }),
+      background,
       Effect.map((fiber) => fiber.addObserver((exit) => Deferred.doneUnsafe(done, Exit.isSuccess(exit) ? exit : over)))
     )
 
   const endSession = Effect.fnUntraced(function*(flight: flights.Flight | undefined, session: Session | undefined) {
-    if (flight === undefined) return yield* exchanges.end(Option.fromNullishOr(session))
+    const inHand = session === undefined ? [] : [session]
+    if (flight === undefined) return yield* exchanges.end(inHand)
     flights.answer(flight, over)
     Deferred.doneUnsafe(flight.calledOff, Effect.void)
     // What is on its way can't be called back. Its session, if it brings one, is the newest.
-    return yield* exchanges.end(Option.fromNullishOr((yield* Deferred.await(flight.landed)) ?? session))
+    const orphan = yield* Deferred.await(flight.landed)
+    return yield* exchanges.end([...(orphan === undefined ? [] : [orphan]), ...inHand])
   })
 
   // ---------------------------------------------------------------------------

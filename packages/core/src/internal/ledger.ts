@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Base64Url from "effect/encoding/Base64Url"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { Backend, Row } from "../SessionBackend.ts"
+import type { Acquired, Backend, Row } from "../SessionBackend.ts"
 import { PlaceFailure } from "./place.ts"
 
 // What a place keeps that has no database: the row and the lease in one text, so that one write changes both, and a commit
@@ -27,6 +27,8 @@ const fields = {
   /** That of the last lease that was given. */
   fence: Schema.Int,
   lease: Schema.NullOr(Lease),
+  /** As in `Backend`. Earlier texts have none. */
+  isGap: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(false))),
   /** Names the last writes, the newest first. */
   writes: Schema.Array(Schema.String)
 }
@@ -35,7 +37,7 @@ export interface Ledger extends Schema.Struct.Type<typeof fields> {
   readonly text: string
 }
 
-export const empty: Ledger = { generation: 0, text: "", fence: 0, lease: null, writes: [] }
+export const empty: Ledger = { generation: 0, text: "", fence: 0, lease: null, isGap: false, writes: [] }
 
 const Head = Schema.fromJsonString(Schema.Struct({ ...fields, version: Schema.Literal(1), length: Schema.Int }))
 
@@ -101,20 +103,24 @@ export const make = ({ owner, place, read, setAside, update }: {
   return {
     place,
     setAside,
-    read: Effect.map(read, ({ generation, text }) => ({ generation, text })),
+    read: Effect.map(read, ({ fence, generation, text }) => ({ fence, generation, text })),
     write: (row, { expected, fence = Infinity }) =>
-      update((ledger) => ledger.generation === expected && ledger.fence <= fence ? row : undefined),
+      update((ledger) =>
+        ledger.generation === expected && ledger.fence <= fence ? { ...row, isGap: false } : undefined
+      ),
     acquire: (life) =>
       Clock.clockWith((clock) => {
-        let fence = 0
+        let acquired: Acquired | undefined
         return Effect.map(
           update((ledger) => {
+            acquired = undefined
             if (!isOver(clock, ledger)) return undefined
-            fence = ledger.fence + 1
+            const fence = ledger.fence + 1
+            acquired = { fence, isGap: ledger.isGap }
             const expiresAt = clock.currentTimeMillisUnsafe() + Duration.toMillis(life)
-            return { fence, lease: { owner, life: Duration.toMillis(life), beats: 0, expiresAt } }
+            return { fence, isGap: true, lease: { owner, life: Duration.toMillis(life), beats: 0, expiresAt } }
           }),
-          (isGiven) => isGiven ? Option.some(fence) : Option.none()
+          (isGiven) => isGiven ? Option.fromUndefinedOr(acquired) : Option.none()
         )
       }),
     extend: (fence, life) =>
@@ -125,8 +131,14 @@ export const make = ({ owner, place, read, setAside, update }: {
           return { lease: { ...ledger.lease, beats: ledger.lease.beats + 1, expiresAt } }
         })
       ),
-    release: (fence) =>
-      Effect.asVoid(update((ledger) => ledger.fence === fence && ledger.lease !== null ? { lease: null } : undefined)),
+    release: (fence, leavesGap) =>
+      Effect.asVoid(
+        update((ledger) =>
+          ledger.fence === fence && ledger.lease !== null
+            ? { lease: null, isGap: ledger.isGap && leavesGap }
+            : undefined
+        )
+      ),
     listen: Effect.map(read, (first) => {
       let last = first
       return Clock.clockWith((clock) =>

@@ -158,6 +158,10 @@ export const failed = (state: State, until: number, error: AuthError): State =>
 export const signedOutElsewhere = (state: State): State =>
   state.phase._tag === "Renewing" ? { ...state, held: undefined, phase: idle } : state
 
+/** A session that could not be stored gives way to what others have stored since. A sign-out that began is past that. */
+export const replaced = (state: State, session: Session, held: Held | undefined): State =>
+  state.held?.session === session ? { ...state, held } : state
+
 export const rejected = (state: State, error: AuthError): State => ({
   ...state,
   phase: state.phase._tag === "SigningOut" ? state.phase : idle,

@@ -114,6 +114,10 @@ export class ModelAuthority {
   mostAttempts: (elapsed: number) => number = () => Infinity
   /** Whether somebody asked for more than a session, since the last delivery. */
   demanded = false
+  /** Whether the client can store what came. */
+  isStorable: (token: string) => boolean = () => true
+  /** Whether the client was told that its refresh token may be spent. */
+  isGap = false
   /** What the client's clock is behind, in milliseconds. */
   clockBehind: () => number = () => 0
   /** Whether it can't be told if the client took the last answer for a failure. */
@@ -186,6 +190,12 @@ export class ModelAuthority {
   /** The client has found a session that it may take for a new one: then what fails from now on is the first to fail. */
   adoptable(): void {
     if (this.failing !== undefined) this.failing.count = 0
+  }
+
+  /** The client has found what it has never seen, and may drop what it could not store. */
+  givesWay(): void {
+    this.current = undefined
+    this.refreshToken = undefined
   }
 
   revokeAccess(): void {
@@ -479,7 +489,7 @@ export class ModelAuthority {
     this.failing = undefined
     this.unsure = false
     this.demanded = false
-    this.unstored.add(token.name)
+    if (this.isStorable(token.name)) this.unstored.add(token.name)
     if (token.era !== this.era) return
     this.current = token
     if (refreshToken !== undefined && refreshToken !== "") {
@@ -549,7 +559,7 @@ export class ModelAuthority {
     if (this.rejected) this.violate(10, "the credentials came again after they were refused")
     const known = this.refreshToken
     if (
-      known !== undefined && !known.refused && !this.storeWasSick &&
+      known !== undefined && !known.refused && !this.storeWasSick && !this.isGap &&
       this.now() + this.jumps.forward + this.jumps.backward < known.family.authenticatedAt + month - day
     ) {
       this.violate(10, `the credentials came although ${known.name} was not refused`)

@@ -87,9 +87,13 @@ export class SessionWorld {
   readonly storeFails = new Set<StoreOperation>()
   storeBusy = 0
   leases = 0
-  fence = 0
+  isGap = false
+  /** The generation that the client last saw. */
+  seen = 0
+  /** Whether the store was last seen out of reach: what comes then is stored later. */
+  isStoreLost = false
   signingOut = 0
-  stored: SessionStore.Stored = { generation: 0, session: Option.none() }
+  stored: SessionStore.Stored = { generation: 0, fence: 0, session: Option.none() }
   /** When the keeper was done with storing a session, of whatever success. */
   private readonly committed = new Map<string, number>()
   private layer: {
@@ -115,6 +119,10 @@ export class SessionWorld {
       this.authority.mostAttempts = (elapsed) => 2 + fastestAttempts(elapsed + 30_000)
     }
     this.authority.clockBehind = () => -this.skew
+    this.authority.isStorable = (name) => {
+      if (this.isStoreLost) this.committed.set(name, this.now())
+      return !this.isStoreLost
+    }
     this.authority.isDemanded = () =>
       [...this.pending].some(({ kind }) => kind._tag === "force" || kind._tag === "minimum")
     const wall = () => Math.floor(epoch + settings.start + testClock.currentTimeMillisUnsafe() + this.skew)
@@ -153,6 +161,7 @@ export class SessionWorld {
         this.storeBusy++
         const failed = () => {
           this.authority.storeWasSick = true
+          if (name === "read" || name === "lease") this.isStoreLost = true
           // Who begins with a store that can't be read knows of no session.
           if (name === "read" && this.authority.current === undefined) this.authority.refreshToken = undefined
         }
@@ -171,7 +180,12 @@ export class SessionWorld {
     return SessionStore.SessionStore.of({
       read: operation("read", () => {
         const name = Option.map(this.stored.session, ({ accessToken }) => Redacted.value(accessToken))
-        if (Option.isSome(name) && name.value !== this.authority.current?.name) this.authority.adoptable()
+        if (Option.isSome(name) && name.value !== this.authority.current?.name) {
+          this.authority.adoptable()
+          // Who has not seen this one takes it for the newer.
+          if (this.stored.generation > this.seen && !this.isStoreTooSlow) this.authority.givesWay()
+        }
+        if (!this.isStoreTooSlow) this.seen = this.stored.generation
         return this.stored
       }),
       commit: (session, expected) => {
@@ -179,7 +193,9 @@ export class SessionWorld {
         const name = Redacted.value(session.accessToken)
         return operation("commit", () => {
           if (this.stored.generation !== expected || session.generation <= expected) return false
-          this.stored = { generation: session.generation, session: Option.some(session) }
+          this.stored = { ...this.stored, generation: session.generation, session: Option.some(session) }
+          if (!this.isStoreTooSlow) this.seen = session.generation
+          this.isGap = false
           changed()
           return true
         }).pipe(Effect.onExit((exit) =>
@@ -193,26 +209,38 @@ export class SessionWorld {
       clear: (generation) =>
         operation("clear", () => {
           if (this.stored.generation !== generation) return false
-          this.stored = { generation: generation + 1, session: Option.none() }
+          this.stored = { ...this.stored, generation: generation + 1, session: Option.none() }
+          this.isGap = false
           changed()
           return true
         }),
-      lease: Effect.acquireRelease(
-        operation("lease", () => {
-          if (this.leases > 0) return Option.none()
-          this.leases++
-          return Option.some({ fence: ++this.fence })
-        }),
-        Option.match({
-          onNone: () => Effect.void,
-          onSome: () =>
-            Effect.sync(() => {
-              this.leases--
-              changed()
-            })
-        }),
-        { interruptible: true }
-      ),
+      lease: Effect.suspend(() => {
+        let leavesGap = false
+        return Effect.acquireRelease(
+          operation("lease", () => {
+            if (this.leases > 0) return Option.none()
+            this.leases++
+            const { isGap } = this
+            leavesGap = isGap
+            this.isGap = true
+            this.isStoreLost = false
+            this.authority.isGap = isGap
+            const fence = this.stored.fence + 1
+            this.stored = { ...this.stored, fence }
+            return Option.some({ fence, isGap, leaveGap: Effect.sync(() => leavesGap = true) })
+          }),
+          Option.match({
+            onNone: () => Effect.void,
+            onSome: () =>
+              Effect.sync(() => {
+                this.leases--
+                this.isGap &&= leavesGap
+                changed()
+              })
+          }),
+          { interruptible: true }
+        )
+      }),
       listen: Effect.suspend(() => {
         const latch = Latch.makeUnsafe(false)
         const tell = () => latch.openUnsafe()
@@ -237,6 +265,7 @@ export class SessionWorld {
 
   readonly open: Effect.Effect<void> = Effect.suspend(() => {
     const scope = Scope.makeUnsafe()
+    this.seen = 0
     this.authority.opened(Option.getOrUndefined(Option.map(this.stored.session, ({ accessToken, refreshToken }) => ({
       accessToken: Redacted.value(accessToken),
       refreshToken: refreshToken === undefined ? undefined : Redacted.value(refreshToken)
