@@ -185,8 +185,10 @@ describe("who asks for a renewal", () => {
         const get = <A>(effect: Effect.Effect<A, AuthError.AuthError, TenovosAuth.TenovosAuth>) =>
           Effect.provide(
             effect,
-            Layer.fresh(TenovosAuth.layer(options, Layer.succeed(SessionStore.SessionStore, store)))
+            Layer.fresh(TenovosAuth.layer(options, Layer.succeed(SessionStore.SessionStore, slow)))
           )
+        // So that who asks for a renewal finds another caller who waits already.
+        const slow = { ...store, read: Effect.andThen(Effect.yieldNow, store.read) }
         const first = yield* session
         assert.strictEqual((yield* get(renewed)).generation, 2)
         assert.strictEqual((yield* get(Effect.all([session, renewed], { concurrency: 2 })))[1].generation, 3)

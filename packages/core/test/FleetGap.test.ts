@@ -32,9 +32,7 @@ const make = Effect.gen(function*() {
     /** Instead of what a healthy authority would say. */
     answer: (_: ReturnType<typeof kindOf>): Effect.Effect<Response, ScriptedAuthority.Dropped> | undefined => undefined,
     /** What is done to the store of a process before it commits. */
-    commit: Effect.void as Effect.Effect<void, AuthError.AuthError>,
-    /** What is done with the store when a process has just been given the lease. */
-    leased: (_: SessionStore.SessionStore["Service"]): Effect.Effect<void, AuthError.AuthError> => Effect.void
+    commit: Effect.void as Effect.Effect<void, AuthError.AuthError>
   }
   const values = yield* Layer.build(KeyValueStore.layerMemory)
   const open = Effect.provideContext(SessionStoreKeyValue.make(), values)
@@ -43,11 +41,7 @@ const make = Effect.gen(function*() {
     SessionStore.SessionStore,
     Effect.map(open, (own) => ({
       ...own,
-      commit: (...args) => Effect.andThen(Effect.suspend(() => control.commit), own.commit(...args)),
-      lease: Effect.tap(
-        own.lease,
-        (lease) => Option.isSome(lease) ? Effect.suspend(() => control.leased(store)) : Effect.void
-      )
+      commit: (...args) => Effect.andThen(Effect.suspend(() => control.commit), own.commit(...args))
     }))
   )
   const authority = yield* Layer.build(
@@ -197,27 +191,5 @@ describe("who has spent the refresh token", () => {
       yield* other.session
 
       assert.deepStrictEqual(yield* received, ["authorize", "refresh", "refresh"])
-    }))
-})
-
-describe("who lost the lease before the second look", () => {
-  it.effect("begins again, and waits until that one is heard of or gone", () =>
-    Effect.gen(function*() {
-      const { control, dieWithLease, received, start } = yield* make
-      const auth = yield* start()
-      yield* auth.session
-      yield* TestClock.adjust("1 hour")
-      control.leased = (store) => {
-        control.leased = () => Effect.void
-        // As one who is paused for longer than a lease lasts, while another takes it over.
-        return Effect.asVoid(Effect.andThen(TestClock.adjust("20 seconds"), Effect.orDie(dieWithLease(store))))
-      }
-      const caller = yield* Effect.forkChild(auth.session, { startImmediately: true })
-      yield* TestClock.adjust("5 seconds")
-      assert.deepStrictEqual(yield* received, ["authorize"])
-      yield* TestClock.adjust("10 seconds")
-      yield* Fiber.join(caller)
-
-      assert.deepStrictEqual(yield* received, ["authorize", "authorize"])
     }))
 })

@@ -22,6 +22,8 @@ const make = Effect.gen(function*() {
     /** Writes are done, and are said to have failed. */
     isMute: false,
     isReachable: true,
+    /** Done when the lease has just been given. */
+    leased: Effect.void,
     /** Whether writes arrive. */
     isWritable: true,
     /** Done before the authority answers. */
@@ -41,7 +43,7 @@ const make = Effect.gen(function*() {
           () => control.isMute ? Effect.fail(failure) : Effect.void
         ),
       clear: (generation) => reached((store) => store.clear(generation)),
-      lease: reached((store) => store.lease)
+      lease: Effect.tap(reached((store) => store.lease), () => Effect.suspend(() => control.leased))
     })
   ).pipe(
     Layer.provideMerge(
@@ -184,6 +186,29 @@ describe("a session that could not be stored", () => {
     }))
 })
 
+describe("a sign-out", () => {
+  it.effect("ends the session in hand, and that of another sign-in which is stored instead", () =>
+    Effect.gen(function*() {
+      const { control, layer } = yield* make
+      yield* Effect.gen(function*() {
+        const first = yield* session
+        const other = new Session.Session({
+          ...sessionOf(2, "of another"),
+          authenticatedAt: DateTime.makeUnsafe(1),
+          expiresAt: first.expiresAt
+        })
+        yield* control.store.commit(other, 1)
+        yield* TenovosAuth.TenovosAuth.use((auth) => auth.signOut)
+        assert.deepStrictEqual(yield* received, ["authorize", "expire", "expire"])
+
+        const next = yield* session
+        yield* control.store.commit(new Session.Session({ ...next, generation: 5 }), 4)
+        yield* TenovosAuth.TenovosAuth.use((auth) => auth.signOut)
+        assert.deepStrictEqual((yield* received).slice(3), ["authorize", "expire"])
+      }).pipe(Effect.provide(layer))
+    }))
+})
+
 describe("an exchange that a write has overtaken", () => {
   /** Amid the exchange this session is stored, and lives for two days. */
   const overtake = (control: Control, accessToken: string) =>
@@ -223,6 +248,29 @@ describe("an exchange that a write has overtaken", () => {
         yield* TestClock.adjust("10 seconds")
         const { session: stored } = yield* control.store.read
         assert.strictEqual(Redacted.value(Option.getOrThrow(stored).accessToken), "access-1")
+      }).pipe(Effect.provide(layer))
+    }))
+})
+
+describe("a lease that another has followed before the second look", () => {
+  it.effect("is not one to exchange under", () =>
+    Effect.gen(function*() {
+      const { control, layer } = yield* make
+      yield* Effect.gen(function*() {
+        yield* session
+        const later = yield* SessionStore.makeMemory
+        yield* later.commit(sessionOf(2, "of another"), 0)
+        yield* Effect.replicateEffect(Effect.scoped(later.lease), 3)
+        control.leased = Effect.sync(() => {
+          control.store = later
+          control.leased = Effect.void
+        })
+        yield* TestClock.adjust("1 hour")
+        yield* session
+
+        assert.deepStrictEqual(yield* received, ["authorize", "refresh"])
+        // It was stored at once, so it came under a lease that was good.
+        assert.strictEqual((yield* later.read).generation, 3)
       }).pipe(Effect.provide(layer))
     }))
 })

@@ -9,6 +9,7 @@ import * as Option from "effect/Option"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import type * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
+import { createHash } from "node:crypto"
 import { inspect } from "node:util"
 import { real } from "./support/files.ts"
 import { session } from "./support/sessions.ts"
@@ -80,6 +81,21 @@ describe("a key", () => {
       assert.isTrue(yield* store.commit(session(2), generation, after))
       assert.include(yield* values.get("tenovos-session-unreadable-0"), text.slice(1))
     }).pipe((test) => Effect.andThen(TestClock.setTime(1_700_000_000_000), test)))
+
+  it.effect("that an earlier version has written, which knew of no gap, is read", () =>
+    Effect.gen(function*() {
+      const values = yield* memory
+      const store = yield* open(values)
+      yield* store.commit(session(1), 0)
+      const [, head = "", ...rest] = ((yield* values.get("tenovos-session")) ?? "").split("\n")
+      const earlier = head.replace(/,"isGap":false|"isGap":false,/, "")
+      assert.notStrictEqual(earlier, head)
+      const mark = `tenovos-store ${createHash("sha256").update(earlier).digest("base64url")}`
+      yield* values.set("tenovos-session", [mark, earlier, ...rest].join("\n"))
+
+      assertEquals((yield* store.read).session, Option.some(session(1)))
+      assert.isFalse(Option.getOrThrow(yield* Effect.scoped(store.lease)).isGap)
+    }))
 
   it.effect("that can't be written or read is a failure that repeats nothing of it", () =>
     Effect.gen(function*() {

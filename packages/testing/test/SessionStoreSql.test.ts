@@ -111,6 +111,20 @@ it.live("does not give a lease again whose row is gone, and refuses who had it",
     assert.isTrue(yield* store.commit(session(2), 0, next))
   }))
 
+it.live("adds to a table of an earlier version what that had no need of", () =>
+  Effect.gen(function*() {
+    const { sql, store } = yield* openBoth(":memory:")
+    yield* store.commit(session(1), 0)
+    yield* sql`ALTER TABLE tenovos_sessions DROP COLUMN gap`
+
+    // One that has begun with the new table notices as well.
+    yield* causeOf(store.commit(session(2), 1))
+    const lease = yield* Effect.scoped(Effect.flatMap(store.lease, Effect.fromOption))
+    assert.isFalse(lease.isGap)
+    assert.isTrue(isStored(yield* store.read, session(1)))
+    assert.isTrue(yield* store.commit(session(2), 1, lease))
+  }))
+
 it.live("copies a row that can't be read to one beside it", () =>
   Effect.gen(function*() {
     const { sql, store } = yield* openBoth(":memory:")
