@@ -26,11 +26,17 @@ import { healthy, kindOf, options, received } from "./support/scripted.ts"
 
 // The stored refresh token may be spent, where whoever had the lease did not give it back, or could not store what came.
 
+type Answer = (
+  kind: ReturnType<typeof kindOf>
+) => Effect.Effect<Response, ScriptedAuthority.Dropped> | undefined
+
+const isHealthy: Answer = () => undefined
+
 /** Processes that share a place, on which leases last for ten seconds, and an authority that can be made to fail. */
 const make = Effect.gen(function*() {
   const control = {
     /** Instead of what a healthy authority would say. */
-    answer: (_: ReturnType<typeof kindOf>): Effect.Effect<Response, ScriptedAuthority.Dropped> | undefined => undefined,
+    answer: isHealthy,
     /** What is done to the store of a process before it commits. */
     commit: Effect.void as Effect.Effect<void, AuthError.AuthError>
   }
@@ -187,7 +193,7 @@ describe("who has spent the refresh token", () => {
       yield* TestClock.adjust("1 hour")
       control.answer = () => Effect.fail(new ScriptedAuthority.Dropped())
       yield* Effect.flip(one.session)
-      control.answer = () => undefined
+      control.answer = isHealthy
       yield* other.session
 
       assert.deepStrictEqual(yield* received, ["authorize", "refresh", "refresh"])

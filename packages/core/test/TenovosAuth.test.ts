@@ -353,8 +353,17 @@ describe("store", () => {
         Effect.gen(function*() {
           assert.strictEqual((yield* Effect.flip(one.session)).reason._tag, "Unauthorized")
           assert.strictEqual((yield* Effect.flip(other.session)).reason._tag, "Unauthorized")
+          assert.strictEqual((yield* Effect.flip(other.session)).reason._tag, "CredentialsRejected")
+          assert.strictEqual((yield* other.state)._tag, "Rejected")
 
           assert.deepStrictEqual(yield* received, ["authorize"])
+          // Who was told looks again: when the note is an hour old, they are sent once more.
+          yield* TestClock.adjust("30 minutes")
+          assert.strictEqual((yield* Effect.flip(other.session)).reason._tag, "Unauthorized")
+          assert.deepStrictEqual(yield* received, ["authorize"])
+          yield* TestClock.adjust("31 minutes")
+          assert.strictEqual((yield* Effect.flip(other.session)).reason._tag, "Unauthorized")
+          assert.deepStrictEqual(yield* received, ["authorize", "authorize"])
         }),
       () => refuse(401)
     ))

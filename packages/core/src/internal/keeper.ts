@@ -251,7 +251,11 @@ export const make = Effect.fnUntraced(function*(
       case "Refused": {
         yield* trouble(flight)
         const error = errorOf(new CredentialsRejected({ message: outcome.error.reason.message }))
-        yield* conclude((state) => machine.rejected(state, error))
+        const until = steady() + mostRest
+        // What others have noted may be over, or be followed by a session, when it is looked at again.
+        yield* conclude((state) =>
+          outcome.isTold ? machine.failed(state, until, error) : machine.rejected(state, error)
+        )
         yield* publish(AuthEvent.CredentialsRejected({ error }))
         return flights.answer(flight, Effect.fail(outcome.error))
       }

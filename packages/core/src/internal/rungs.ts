@@ -24,7 +24,8 @@ export type Outcome =
     readonly expiresAt: number
     readonly isStored: boolean
   }
-  | { readonly _tag: "Refused"; readonly error: AuthError }
+  /** `isTold` where it was somebody else to whom the authority said so, who shares the store. */
+  | { readonly _tag: "Refused"; readonly error: AuthError; readonly isTold: boolean }
   /** A sign-out was faster. A session that came too late is still to be ended. */
   | { readonly _tag: "SignedOut"; readonly orphan?: Session }
 
@@ -83,24 +84,25 @@ export const make = ({ credentials, endpoint, publish, steady, store }: {
     lease: Lease | undefined
   ): Effect.fn.Return<Outcome, AuthError> {
     if (!flight.isWanted()) return { _tag: "SignedOut" }
-    if (refused !== undefined) return { _tag: "Refused", error: refused }
+    if (refused !== undefined) return { _tag: "Refused", error: refused, isTold: false }
     const refusal = lease === undefined ? Option.none() : Option.flatten(yield* inReach(store.refusal(credentials)))
     if (Option.isSome(refusal)) {
-      return { _tag: "Refused", error: new AuthError({ reason: new Unauthorized({ message: refusal.value }) }) }
+      const error = new AuthError({ reason: new Unauthorized({ message: refusal.value }) })
+      return { _tag: "Refused", error, isTold: true }
     }
     return yield* call("authorize", flight, endpoint.authorize(credentials)).pipe(
       Effect.flatMap((session) => came("SignedIn", session)),
       Effect.catchIf(isRefusal, (error) =>
         Effect.sync((): Outcome => {
           refused = error
-          return { _tag: "Refused", error }
+          return { _tag: "Refused", error, isTold: false }
         }))
     )
   })
 
   /** Remembers what was refused for all who share the store. */
   const remember = (outcome: Outcome, lease: Lease | undefined): Effect.Effect<Outcome> =>
-    outcome._tag === "Refused" && outcome.error === refused && lease !== undefined
+    outcome._tag === "Refused" && !outcome.isTold && lease !== undefined
       ? Effect.as(inReach(store.refuse(credentials, outcome.error.reason.message, lease)), outcome)
       : Effect.succeed(outcome)
 

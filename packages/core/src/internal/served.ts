@@ -62,4 +62,6 @@ export const view = ({ held, phase, rejected }: machine.State): AuthState =>
     ? { _tag: "Active", session: held.session }
     : rejected !== undefined
     ? { _tag: "Rejected", error: rejected }
+    : phase._tag === "Resting" && phase.error.reason._tag === "CredentialsRejected"
+    ? { _tag: "Rejected", error: phase.error }
     : { _tag: "SignedOut" }
