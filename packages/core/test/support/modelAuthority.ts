@@ -114,6 +114,8 @@ export class ModelAuthority {
   mostAttempts: (elapsed: number) => number = () => Infinity
   /** Whether somebody asked for more than a session, since the last delivery. */
   demanded = false
+  /** Whether somebody is signing out. */
+  isSigningOut: () => boolean = () => false
   /** Whether the client can store what came. */
   isStorable: (token: string) => boolean = () => true
   /** Whether the client was told that its refresh token may be spent. */
@@ -320,7 +322,10 @@ export class ModelAuthority {
     const at = this.now()
     const arrival = { layer, forward: this.jumps.forward, backward: this.jumps.backward, era: this.era }
     this.exchanges.push({ kind, at })
-    if (++this.inFlight > 1) this.violate(2, `${kind} came while another exchange was under way`)
+    // What nobody uses any more is ended in the background.
+    const counts = kind !== "expire" || this.isSigningOut() ? 1 : 0
+    this.inFlight += counts
+    if (counts === 1 && this.inFlight > 1) this.violate(2, `${kind} came while another exchange was under way`)
     if (kind !== "expire") this.judgeAttempt(kind, at)
     judge()
 
@@ -381,7 +386,7 @@ export class ModelAuthority {
         })
       ),
       Effect.ensuring(Effect.sync(() => {
-        this.inFlight--
+        this.inFlight -= counts
       }))
     )
   }
@@ -417,6 +422,9 @@ export class ModelAuthority {
   private expire({ session: { accessToken, refreshToken } }: RefreshBody): Answer {
     const family = this.tokens.get(accessToken)?.family ?? this.families.get(refreshToken)
     if (family !== undefined) family.revoked = true
+    if (!this.isSigningOut() && this.current !== undefined && this.current.family === family) {
+      this.violate(4, `${this.current.name} was ended, and nobody had signed out`)
+    }
     return { status: 200, headers: {}, body: `{"session":{"accessToken":""}}` }
   }
 
@@ -473,6 +481,7 @@ export class ModelAuthority {
 
   private deliver(token: Token, refreshToken: string | undefined): void {
     token.deliveredAt = this.now()
+    const isStorable = this.isStorable(token.name)
     // Answers are stamped with whole seconds, and on their way for a while: within that clocks count as equal.
     const behind = this.clockBehind()
     token.grace = behind > 0 && behind <= 1001 + token.deliveredAt - token.requestedAt ? behind : 0
@@ -489,7 +498,7 @@ export class ModelAuthority {
     this.failing = undefined
     this.unsure = false
     this.demanded = false
-    if (this.isStorable(token.name)) this.unstored.add(token.name)
+    if (isStorable) this.unstored.add(token.name)
     if (token.era !== this.era) return
     this.current = token
     if (refreshToken !== undefined && refreshToken !== "") {

@@ -119,6 +119,7 @@ export class SessionWorld {
       this.authority.mostAttempts = (elapsed) => 2 + fastestAttempts(elapsed + 30_000)
     }
     this.authority.clockBehind = () => -this.skew
+    this.authority.isSigningOut = () => this.signingOut > 0
     this.authority.isStorable = (name) => {
       if (this.isStoreLost) this.committed.set(name, this.now())
       return !this.isStoreLost
