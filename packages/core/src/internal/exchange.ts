@@ -93,8 +93,6 @@ export const make = ({ background, credentials, endpoint, publish, steady, store
     Effect.sync(() => {
       seen = generation
       newest = Math.max(newest, generation)
-      // What came after a sign-out that never saw the store is to replace what it has.
-      if (outdated === Infinity && unstored !== undefined) unstored.base = generation
       outdated = Math.min(outdated, generation)
     }))
 
@@ -104,8 +102,11 @@ export const make = ({ background, credentials, endpoint, publish, steady, store
       ? (seen ?? 0) <= (unstored?.base ?? 0)
       : (seen ?? 0) < (held?.generation ?? 0)
     if (held !== undefined && held !== overtaken && isAhead) return Option.some(held)
-    return Option.flatMap(stored, ({ generation, session }) => generation <= outdated ? Option.none() : session)
+    return Option.flatMap(stored, sessionOf)
   }
+
+  const sessionOf = ({ generation, session }: Stored): Option.Option<Session> =>
+    generation <= outdated ? Option.none() : session
 
   /** What is in hand only is not stored any more, as there is something else. */
   const giveWay = (to: Option.Option<Session>): Effect.Effect<void> =>
@@ -241,14 +242,15 @@ export const make = ({ background, credentials, endpoint, publish, steady, store
           const winner = yield* inReach(look)
           if (Option.isNone(winner) || winner.value.generation <= base) return { ...answer, session, isStored: false }
           // Somebody was faster. A newer session is as good; without one, that was a sign-out, and it wins.
-          const newer = Option.filter(winner.value.session, lives(yield* DateTime.now))
+          const other = sessionOf(winner.value)
+          const newer = Option.filter(other, lives(yield* DateTime.now))
           // Unless it is the one that was spent, and was stored late.
           if (Option.exists(newer, (one) => isSame(one, spent))) {
             const { generation } = winner.value
             unstored = { ...own, base: generation, session: new Session({ ...session, generation: ++newest }) }
             return { ...answer, session: unstored.session, isStored: false }
           }
-          yield* giveWay(winner.value.session)
+          yield* giveWay(other)
           return Option.isSome(newer) ? yield* came("Adopted", newer.value) : { _tag: "SignedOut" }
         })
       )
@@ -264,8 +266,8 @@ export const make = ({ background, credentials, endpoint, publish, steady, store
       if (isDone() || unstored === undefined) return undefined
       if (lease === undefined || lease.fence !== stored.fence) return yield* busy
       if (stored.generation > unstored.base) {
-        yield* giveWay(stored.session)
-        const newer = Option.filter(stored.session, lives(now))
+        yield* giveWay(sessionOf(stored))
+        const newer = Option.filter(sessionOf(stored), lives(now))
         return Option.isSome(newer) ? yield* came("Adopted", newer.value) : { _tag: "SignedOut" }
       }
       unstored.mayBeStored = false
@@ -303,7 +305,7 @@ const lives = (now: DateTime.Utc) => (session: Session): boolean => Duration.toM
 interface Unstored {
   readonly session: Session
   /** The generation of the store that it was made from. Where it has another one since, it is not stored any more. */
-  base: number
+  readonly base: number
   /** The session whose refresh token was spent for it, or refused. */
   readonly spent: Session | undefined
   /** Sessions that nobody uses any more as soon as this one is stored. */

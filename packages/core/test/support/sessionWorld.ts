@@ -494,8 +494,8 @@ export class SessionWorld {
     const fresh = (this.committed.get(token.name) ?? this.now()) >= at.startedAt
     const left = token.expiresAt - this.now()
     if (
-      isPlain(kind) && !fresh && !authority.isTroubled && token.grace === 0 && left < this.mandatoryWindow / 2 &&
-      !authority.isUnknowable(token)
+      isPlain(kind) && !fresh && !authority.isTroubled && !this.isStoreLost && token.grace === 0 &&
+      left < this.mandatoryWindow / 2 && !authority.isUnknowable(token)
     ) {
       authority.violate(1, `${show(kind)} was served ${token.name}, good for ${left} ms, and nothing had failed`)
     }
