@@ -15,7 +15,7 @@ import type { TokenEndpoint } from "../TokenEndpoint.ts"
 import type { Flight } from "./flight.ts"
 import * as reach from "./reach.ts"
 import * as rungs from "./rungs.ts"
-import { isOver, isRefusal, type Outcome } from "./rungs.ts"
+import { isOver, type Outcome } from "./rungs.ts"
 
 /** Whoever waits for an exchange of somebody else no longer than this counts it as failed. */
 const turnTimeout = Duration.seconds(60)
@@ -52,7 +52,7 @@ export const make = ({ background, credentials, endpoint, publish, steady, store
 } => {
   const store = reach.bound(unbounded)
   const inReach = reach.inReach(publish)
-  const { came, expire, refresh, refreshStored, signIn, signInOrRefresh } = rungs.make({
+  const { came, expire, refreshOwn, refreshStored, signIn } = rungs.make({
     credentials,
     endpoint,
     publish,
@@ -200,18 +200,14 @@ export const make = ({ background, credentials, endpoint, publish, steady, store
           if (!isOwn && error !== undefined && !flight.isAwaited() && held !== undefined && lives(now)(held)) {
             return yield* error
           }
-          const isGap = !isOwn && lease?.isGap === true
           const answer = yield* restore(Option.match(token, {
             // Whoever has nothing to sign in with needs the store.
             onNone: () =>
               Effect.mapError(signIn(flight, lease), (failure) => isOver(failure) ? error ?? failure : failure),
             onSome: (session) =>
-              isGap && lease !== undefined
-                ? signInOrRefresh(flight, session, lease)
-                : (isOwn || lease === undefined ? refresh(flight, session) : refreshStored(flight, session, lease))
-                  .pipe(
-                    Effect.catchIf(isRefusal, () => signIn(flight, lease))
-                  )
+              isOwn || lease === undefined
+                ? refreshOwn(flight, session, lease)
+                : refreshStored(flight, session, lease)
           }))
           if (answer._tag === "Refused" || answer._tag === "SignedOut") return answer
 
@@ -220,7 +216,8 @@ export const make = ({ background, credentials, endpoint, publish, steady, store
             generation: newest = Math.max(newest, held?.generation ?? 0) + 1
           })
           if (!flight.isWanted()) return { _tag: "SignedOut", orphan: session }
-          const spent = isGap && answer._tag === "SignedIn" ? undefined : Option.getOrUndefined(token)
+          const isUnspent = answer._tag === "SignedIn" && !isOwn && lease?.isGap === true
+          const spent = isUnspent ? undefined : Option.getOrUndefined(token)
           const replaced = [
             ...(before === undefined ? [] : [before.session, ...before.replaces]),
             ...(held?.generation === base ? [held] : [])

@@ -112,12 +112,22 @@ export const make = ({ credentials, endpoint, publish, steady, store }: {
   const refresh = (flight: Flight, session: Session): Effect.Effect<Outcome, AuthError> =>
     Effect.flatMap(call("refresh", flight, endpoint.refresh(session)), (renewed) => came("Refreshed", renewed))
 
-  /** Spends the stored refresh token. Who gets no answer goes on with it; who can't hear one may have spent it. */
-  const refreshStored = (flight: Flight, session: Session, { leaveGap }: Lease) =>
+  /** Spends a refresh token that nobody else has. */
+  const refreshOwn = (flight: Flight, session: Session, lease: Lease | undefined) =>
+    Effect.catchIf(refresh(flight, session), isRefusal, () => signIn(flight, lease))
+
+  /** Who gets no answer goes on with the token; who can't hear one may have spent it. */
+  const spend = (flight: Flight, session: Session, { leaveGap }: Lease) =>
     Effect.onExit(
       refresh(flight, session),
       (exit) => Exit.isSuccess(exit) || Exit.hasInterrupts(exit) ? leaveGap : Effect.void
     )
+
+  /** Spends the stored refresh token, unless it may be spent. */
+  const refreshStored = (flight: Flight, session: Session, lease: Lease) =>
+    lease.isGap
+      ? signInOrRefresh(flight, session, lease)
+      : Effect.catchIf(spend(flight, session, lease), isRefusal, () => signIn(flight, lease))
 
   /** Where the refresh token may be spent, credentials go first: spent twice, it would end the session for all who share it. */
   const signInOrRefresh = Effect.fnUntraced(function*(
@@ -127,7 +137,7 @@ export const make = ({ credentials, endpoint, publish, steady, store }: {
   ): Effect.fn.Return<Outcome, AuthError> {
     const outcome = yield* Effect.catchIf(authorize(flight, lease), isOver, () => Effect.undefined)
     if (outcome !== undefined && outcome._tag !== "Refused") return outcome
-    return yield* refreshStored(flight, session, lease).pipe(
+    return yield* spend(flight, session, lease).pipe(
       Effect.catchIf(isRefusal, () => outcome === undefined ? over : remember(outcome, lease))
     )
   })
@@ -135,12 +145,11 @@ export const make = ({ credentials, endpoint, publish, steady, store }: {
   const expire = (session: Session): Effect.Effect<unknown, AuthError> =>
     call("expire", undefined, endpoint.expire(session))
 
-  return { came, expire, refresh, refreshStored, signIn, signInOrRefresh }
+  return { came, expire, refreshOwn, refreshStored, signIn }
 }
 
 /** A definite no: the authority looked at what was sent, and did not want it. */
-export const isRefusal = ({ reason }: AuthError): boolean =>
-  reason._tag === "BadRequest" || reason._tag === "Unauthorized"
+const isRefusal = ({ reason }: AuthError): boolean => reason._tag === "BadRequest" || reason._tag === "Unauthorized"
 
 /** There is nothing to sign in with. */
 export const isOver = ({ reason }: AuthError): boolean => reason._tag === "SessionExpired"

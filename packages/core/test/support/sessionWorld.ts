@@ -88,10 +88,10 @@ export class SessionWorld {
   storeBusy = 0
   leases = 0
   isGap = false
-  /** The generation that the client last saw. */
-  seen = 0
   /** Whether the store was last seen out of reach: what comes then is stored later. */
   isStoreLost = false
+  /** Tokens that came then. */
+  readonly unstorable = new Set<string | undefined>()
   signingOut = 0
   stored: SessionStore.Stored = { generation: 0, fence: 0, session: Option.none() }
   /** When the keeper was done with storing a session, of whatever success. */
@@ -121,8 +121,10 @@ export class SessionWorld {
     this.authority.clockBehind = () => -this.skew
     this.authority.isSigningOut = () => this.signingOut > 0
     this.authority.isStorable = (name) => {
-      if (this.isStoreLost) this.committed.set(name, this.now())
-      return !this.isStoreLost
+      if (!this.isStoreLost) return true
+      this.committed.set(name, this.now())
+      this.unstorable.add(name)
+      return false
     }
     this.authority.isDemanded = () =>
       [...this.pending].some(({ kind }) => kind._tag === "force" || kind._tag === "minimum")
@@ -181,12 +183,12 @@ export class SessionWorld {
     return SessionStore.SessionStore.of({
       read: operation("read", () => {
         const name = Option.map(this.stored.session, ({ accessToken }) => Redacted.value(accessToken))
-        if (Option.isSome(name) && name.value !== this.authority.current?.name) {
+        const { current } = this.authority
+        if (Option.isSome(name) && name.value !== current?.name) {
           this.authority.adoptable()
-          // Who has not seen this one takes it for the newer.
-          if (this.stored.generation > this.seen && !this.isStoreTooSlow) this.authority.givesWay()
+          // What could not be stored may have been made without knowing of this one, and gives way to it then.
+          if (this.unstorable.has(current?.name) && !this.isStoreTooSlow) this.authority.givesWay()
         }
-        if (!this.isStoreTooSlow) this.seen = this.stored.generation
         return this.stored
       }),
       commit: (session, expected) => {
@@ -195,7 +197,6 @@ export class SessionWorld {
         return operation("commit", () => {
           if (this.stored.generation !== expected || session.generation <= expected) return false
           this.stored = { ...this.stored, generation: session.generation, session: Option.some(session) }
-          if (!this.isStoreTooSlow) this.seen = session.generation
           this.isGap = false
           changed()
           return true
@@ -266,7 +267,6 @@ export class SessionWorld {
 
   readonly open: Effect.Effect<void> = Effect.suspend(() => {
     const scope = Scope.makeUnsafe()
-    this.seen = 0
     this.authority.opened(Option.getOrUndefined(Option.map(this.stored.session, ({ accessToken, refreshToken }) => ({
       accessToken: Redacted.value(accessToken),
       refreshToken: refreshToken === undefined ? undefined : Redacted.value(refreshToken)
