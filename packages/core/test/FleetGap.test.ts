@@ -136,6 +136,27 @@ describe("a lease that was not given back", () => {
       assert.strictEqual((yield* Effect.flip(auth.session)).reason._tag, "Unauthorized")
       assert.isTrue(Option.isSome(yield* store.refusal(Credentials.make(options))))
     }))
+
+  it.effect("leaves it to nobody when a sign-out comes before the refusal", () =>
+    Effect.gen(function*() {
+      const { control, dieWithLease, received, start, store } = yield* make
+      const auth = yield* start()
+      yield* auth.session
+      yield* dieWithLease(store)
+      yield* TestClock.adjust("1 hour")
+      const [asked, answered] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      control.answer = (kind) =>
+        kind === "authorize"
+          ? Deferred.succeed(asked, undefined).pipe(Effect.andThen(Deferred.await(answered)), Effect.andThen(refusal))
+          : undefined
+      yield* Effect.forkChild(Effect.exit(auth.session), { startImmediately: true })
+      yield* Deferred.await(asked)
+      const ending = yield* Effect.forkChild(auth.signOut, { startImmediately: true })
+      yield* Deferred.succeed(answered, undefined)
+      yield* Fiber.join(ending)
+
+      assert.deepStrictEqual(yield* received, ["authorize", "authorize", "expire"])
+    }))
 })
 
 describe("who has spent the refresh token", () => {

@@ -137,6 +137,7 @@ export const make = ({ credentials, endpoint, publish, steady, store }: {
   ): Effect.fn.Return<Outcome, AuthError> {
     const outcome = yield* Effect.catchIf(authorize(flight, lease), isOver, () => Effect.undefined)
     if (outcome !== undefined && outcome._tag !== "Refused") return outcome
+    if (!flight.isWanted()) return { _tag: "SignedOut" }
     return yield* spend(flight, session, lease).pipe(
       Effect.catchIf(isRefusal, () => outcome === undefined ? over : remember(outcome, lease))
     )

@@ -36,6 +36,7 @@ export interface Token {
   /** How many sign-outs had begun when the request for it arrived. */
   era: number
   readonly layer: number
+  readonly isStorable: boolean
   /** Sums of the jumps of the client's clock when the request for it arrived. */
   readonly jumps: Jumps
   revoked: boolean
@@ -116,8 +117,10 @@ export class ModelAuthority {
   demanded = false
   /** Whether somebody is signing out. */
   isSigningOut: () => boolean = () => false
-  /** Whether the client can store what came. */
-  isStorable: (token: string) => boolean = () => true
+  /** Whether the client asks under the lease, and so can store what comes. */
+  isStorable: () => boolean = () => true
+  /** A token has come that can't be stored at once. */
+  cannotStore: (token: string) => void = () => {}
   /** Whether the client was told that its refresh token may be spent. */
   isGap = false
   /** What the client's clock is behind, in milliseconds. */
@@ -320,7 +323,13 @@ export class ModelAuthority {
   ): Effect.Effect<Answer, Dropped> {
     const { delay, layer, outage } = this
     const at = this.now()
-    const arrival = { layer, forward: this.jumps.forward, backward: this.jumps.backward, era: this.era }
+    const arrival = {
+      layer,
+      forward: this.jumps.forward,
+      backward: this.jumps.backward,
+      era: this.era,
+      isStorable: this.isStorable()
+    }
     this.exchanges.push({ kind, at })
     // What nobody uses any more is ended in the background.
     const counts = kind !== "expire" || this.isSigningOut() ? 1 : 0
@@ -391,7 +400,7 @@ export class ModelAuthority {
     )
   }
 
-  private arrival = { layer: 0, forward: 0, backward: 0, era: 0, at: 0 }
+  private arrival = { layer: 0, forward: 0, backward: 0, era: 0, isStorable: true, at: 0 }
 
   // ---------------------------------------------------------------------------
   // What it grants
@@ -451,6 +460,7 @@ export class ModelAuthority {
       expiresAt,
       era: this.arrival.era,
       layer: this.arrival.layer,
+      isStorable: this.arrival.isStorable,
       jumps: { forward: this.arrival.forward, backward: this.arrival.backward },
       revoked: false,
       refused: false,
@@ -481,7 +491,7 @@ export class ModelAuthority {
 
   private deliver(token: Token, refreshToken: string | undefined): void {
     token.deliveredAt = this.now()
-    const isStorable = this.isStorable(token.name)
+    if (!token.isStorable) this.cannotStore(token.name)
     // Answers are stamped with whole seconds, and on their way for a while: within that clocks count as equal.
     const behind = this.clockBehind()
     token.grace = behind > 0 && behind <= 1001 + token.deliveredAt - token.requestedAt ? behind : 0
@@ -498,7 +508,7 @@ export class ModelAuthority {
     this.failing = undefined
     this.unsure = false
     this.demanded = false
-    if (isStorable) this.unstored.add(token.name)
+    if (token.isStorable) this.unstored.add(token.name)
     if (token.era !== this.era) return
     this.current = token
     if (refreshToken !== undefined && refreshToken !== "") {

@@ -120,11 +120,10 @@ export class SessionWorld {
     }
     this.authority.clockBehind = () => -this.skew
     this.authority.isSigningOut = () => this.signingOut > 0
-    this.authority.isStorable = (name) => {
-      if (!this.isStoreLost) return true
+    this.authority.isStorable = () => this.leases > 0 && !this.isStoreLost
+    this.authority.cannotStore = (name) => {
       this.committed.set(name, this.now())
       this.unstorable.add(name)
-      return false
     }
     this.authority.isDemanded = () =>
       [...this.pending].some(({ kind }) => kind._tag === "force" || kind._tag === "minimum")
