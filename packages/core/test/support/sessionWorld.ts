@@ -182,12 +182,11 @@ export class SessionWorld {
     return SessionStore.SessionStore.of({
       read: operation("read", () => {
         const name = Option.map(this.stored.session, ({ accessToken }) => Redacted.value(accessToken))
-        const { current } = this.authority
-        if (Option.isSome(name) && name.value !== current?.name) {
-          this.authority.adoptable()
-          // What could not be stored may have been made without knowing of this one, and gives way to it then.
-          if (this.unstorable.has(current?.name) && !this.isStoreTooSlow) this.authority.givesWay()
-        }
+        const current = this.authority.current?.name
+        const isOther = Option.getOrUndefined(name) !== current
+        if (isOther && Option.isSome(name)) this.authority.adoptable()
+        // What could not be stored may have been made without knowing of what is there, and gives way to it then.
+        if (isOther && this.unstorable.has(current) && !this.isStoreTooSlow) this.authority.givesWay()
         return this.stored
       }),
       commit: (session, expected) => {
