@@ -54,6 +54,8 @@ export interface Found extends Row {
 }
 
 /**
+ * A lease that a place has given.
+ *
  * @category models
  * @since 0.1.0
  */
