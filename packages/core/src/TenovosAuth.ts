@@ -7,7 +7,8 @@
  * neither ends nor loses one.
  *
  * An exchange goes down a ladder, each rung tried when the one above gave a definite no: adopt a newer session from the
- * store, refresh, sign in. What fails for a while is tried again as the policy says. Credentials that were refused are
+ * store, refresh, sign in. Where somebody who shares the store was lost while it renewed, the refresh token may be spent, and
+ * the next rung is tried first. What fails for a while is tried again as the policy says. Credentials that were refused are
  * not sent again.
  *
  * @since 0.1.0

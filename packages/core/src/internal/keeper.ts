@@ -1,6 +1,5 @@
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -18,7 +17,7 @@ import { AuthError, CredentialsRejected, SessionExpired, Unavailable } from "../
 import { AuthEvent, SignOut } from "../AuthEvent.ts"
 import * as Credentials from "../Credentials.ts"
 import type { RefreshPolicy } from "../RefreshPolicy.ts"
-import { refreshTokenExpiresAt, type Session } from "../Session.ts"
+import type { Session } from "../Session.ts"
 import { SessionStore } from "../SessionStore.ts"
 import type { Served, TenovosAuth } from "../TenovosAuth.ts"
 import { TokenEndpoint } from "../TokenEndpoint.ts"
@@ -26,6 +25,7 @@ import * as exchange from "./exchange.ts"
 import * as flights from "./flight.ts"
 import * as machine from "./machine.ts"
 import * as metrics from "./metrics.ts"
+import * as notice from "./notice.ts"
 import type { Outcome } from "./rungs.ts"
 import { headersOf, isWithin, outcomeOf, servedFrom, toMachine, trust, type Trusted, view } from "./served.ts"
 import * as signal from "./signal.ts"
@@ -46,8 +46,6 @@ const longestRest = 3_600_000
 
 /** Attempts to write what the store did not take, until it does. */
 const saving = Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("5 minutes")]).pipe(Schedule.jittered)
-
-const refreshTokenNotice = Duration.days(3)
 
 export const make = Effect.fnUntraced(function*(
   credentials: Credentials.Credentials,
@@ -74,6 +72,7 @@ export const make = Effect.fnUntraced(function*(
   /** Runs in the layer's scope and context, and not in those of who caused it. */
   const background = <A, E>(effect: Effect.Effect<A, E>) =>
     Effect.forkIn(Effect.updateContext<A, E, never, never>(effect, () => context), scope, { startImmediately: true })
+  const noticeRefreshToken = notice.make(publish)
   const exchanges = exchange.make({ background, credentials, endpoint, publish, steady, store })
   const isWanted = () => Ref.getUnsafe(memory).life.phase._tag === "Renewing"
 
@@ -251,10 +250,9 @@ export const make = Effect.fnUntraced(function*(
       case "Refused": {
         yield* trouble(flight)
         const error = errorOf(new CredentialsRejected({ message: outcome.error.reason.message }))
-        const until = steady() + mostRest
         // What others have noted may be over, or be followed by a session, when it is looked at again.
         yield* conclude((state) =>
-          outcome.isTold ? machine.failed(state, until, error) : machine.rejected(state, error)
+          outcome.isTold ? machine.failed(state, steady() + mostRest, error) : machine.rejected(state, error)
         )
         yield* publish(AuthEvent.CredentialsRejected({ error }))
         return flights.answer(flight, Effect.fail(outcome.error))
@@ -284,10 +282,9 @@ export const make = Effect.fnUntraced(function*(
       Effect.retry(saving),
       Effect.flatMap(Effect.fnUntraced(function*(outcome) {
         if (outcome === undefined) return
-        const other = outcome._tag === "Adopted" ? outcome : undefined
-        const held = other && (yield* take(other.session, other.expiresAt))
+        const held = outcome._tag === "Adopted" ? yield* take(outcome.session, outcome.expiresAt) : undefined
         yield* transition((state) => machine.replaced(state, session, held))
-        if (other !== undefined) yield* publish(AuthEvent.Adopted({ session: other.session }))
+        if (held !== undefined) yield* publish(AuthEvent.Adopted({ session: held.session }))
       })),
       background
     )
@@ -312,20 +309,6 @@ export const make = Effect.fnUntraced(function*(
       { now, life, policy, random: yield* Random.next }
     )
   })
-
-  let noticed: DateTime.Utc | undefined
-
-  const noticeRefreshToken = (session: Session) =>
-    Effect.flatMap(DateTime.now, (now) =>
-      Option.match(refreshTokenExpiresAt(session), {
-        onNone: () => Effect.void,
-        onSome: (expiresAt) => {
-          const near = DateTime.isLessThan(expiresAt, DateTime.addDuration(now, refreshTokenNotice))
-          if (!near || noticed !== undefined && DateTime.Equivalence(noticed, expiresAt)) return Effect.void
-          noticed = expiresAt
-          return publish(AuthEvent.RefreshTokenExpiring({ expiresAt }))
-        }
-      }))
 
   // ---------------------------------------------------------------------------
   // Ending
