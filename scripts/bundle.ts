@@ -1,7 +1,7 @@
 // Makes of the command one script for each thing that it can do, which start in a third of the time that all its modules
 // take. Those stay beside it, for whoever imports them.
 import { build, type BuildOptions, type Plugin } from "esbuild"
-import { rmSync } from "node:fs"
+import { readFileSync, rmSync } from "node:fs"
 import { isBuiltin } from "node:module"
 
 const outdir = "packages/cli/bundle"
@@ -26,12 +26,43 @@ const builtins: Plugin = {
   }
 }
 
+/** No command speaks WebSocket, but Effect's server for Node would: what it needs for that is loaded when it is used. */
+const webSockets: Plugin = {
+  name: "web-sockets",
+  setup: ({ onLoad, onResolve }) => {
+    onResolve(
+      { filter: /^ws$/ },
+      ({ kind, path, resolveDir }) =>
+        kind === "import-statement" ? { path, namespace: "web-sockets", pluginData: resolveDir } : undefined
+    )
+    onLoad({ filter: /.*/, namespace: "web-sockets" }, ({ pluginData: resolveDir }) => ({
+      contents: `for (const name of ["WebSocket", "WebSocketServer"]) {
+        Object.defineProperty(exports, name, { enumerable: true, get: () => require("ws")[name] })
+      }`,
+      resolveDir
+    }))
+  }
+}
+
+/**
+ * Beside that server stands one for tests, with a good part of the platform. It would be kept although nobody wants it,
+ * since to read the property that it is made of might do something.
+ */
+const noTestServer: Plugin = {
+  name: "no-test-server",
+  setup: ({ onLoad }) => {
+    onLoad({ filter: /\/NodeHttpServer\.js$/ }, ({ path }) => ({
+      contents: readFileSync(path, "utf8").replace("layer(http.createServer,", "layer(() => http.createServer(),")
+    }))
+  }
+}
+
 /** The scripts that `bin.ts` chooses from: what shares its chunks with all commands loads what any of them needs. */
 const apart: Plugin = {
   name: "apart",
   setup: ({ onResolve }) => {
     onResolve(
-      { filter: /\/(quick|main)\.ts$/ },
+      { filter: /\/(quickToken|quickServe|main)\.ts$/ },
       ({ kind, path }) =>
         kind === "dynamic-import" ? { path: `./${path.replace(/^.*\/|\.ts$/g, "")}.js`, external: true } : undefined
     )
@@ -49,12 +80,13 @@ const bundle = (entryPoint: string, options: BuildOptions = {}) =>
     // Names stay, so that a stack trace can be read.
     minifySyntax: true,
     minifyWhitespace: true,
-    plugins: [apart, builtins],
+    plugins: [apart, builtins, webSockets, noTestServer],
     logLevel: "warning",
     ...options
   })
 
 rmSync(outdir, { recursive: true, force: true })
 await bundle("packages/cli/src/bin.ts")
-await bundle("packages/cli/src/internal/quick.ts", { minifyIdentifiers: true })
+await bundle("packages/cli/src/internal/quickToken.ts", { minifyIdentifiers: true })
+await bundle("packages/cli/src/internal/quickServe.ts", { splitting: true })
 await bundle("packages/cli/src/main.ts", { splitting: true })

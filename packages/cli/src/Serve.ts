@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import { contractFlags } from "./internal/contractFlags.ts"
 import * as databaseFlag from "./internal/databaseFlag.ts"
 import { json, onOff } from "./internal/flags.ts"
+import * as defaults from "./internal/serveDefaults.ts"
 
 const isHttpUrl = (text: string): boolean => {
   const url = URL.parse(text)
@@ -17,12 +18,12 @@ const isHttpUrl = (text: string): boolean => {
 
 const flags = {
   host: Flag.String("host").pipe(
-    Flag.withDefault("127.0.0.1"),
+    Flag.withDefault(defaults.host),
     Flag.withDescription("Address to listen on. Others than loopback are reachable from outside.")
   ),
   port: Flag.Int("port").pipe(
     Flag.filter((port) => port >= 0 && port <= 65535, () => "Expected a port from 0 to 65535"),
-    Flag.withDefault(4010),
+    Flag.withDefault(defaults.port),
     Flag.withDescription("Port to listen on; 0 takes a free one.")
   ),
   database: databaseFlag.make(

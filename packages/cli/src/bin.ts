@@ -11,5 +11,10 @@ if (isAbsolute(cache)) enableCompileCache(join(cache, "tenovos", "compiled"))
 // Whoever reads the output may have read enough.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1))
 
-const { quickly } = await import("./internal/quick.ts")
-if (!(await quickly(process.argv.slice(2)))) await import("./main.ts")
+const [command, ...args] = process.argv.slice(2)
+
+/** The commands that are asked for most often don't load the others. */
+const isDone = command === "token"
+  ? await (await import("./internal/quickToken.ts")).quickly(args)
+  : command === "serve" && (await import("./internal/quickServe.ts")).quickly(args)
+if (!isDone) await import("./main.ts")

@@ -4,7 +4,6 @@
  * @since 0.1.0
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
@@ -27,10 +26,11 @@ import * as Audit from "./Audit.ts"
 import * as Authority from "./Authority.ts"
 import * as AuthorityApi from "./AuthorityApi.ts"
 import * as Control from "./Control.ts"
-import * as ControlServer from "./ControlServer.ts"
 import * as Database from "./Database.ts"
 import * as controlled from "./internal/controlled.ts"
+import { isLoopback, NotLoopback } from "./internal/loopback.ts"
 import * as nodeServer from "./internal/nodeServer.ts"
+import { withoutClock } from "./internal/withoutClock.ts"
 import * as Keys from "./Keys.ts"
 import * as Limits from "./Limits.ts"
 import * as MasterKey from "./MasterKey.ts"
@@ -135,26 +135,18 @@ export const layerNode = (
   options?: NodeOptions
 ): Layer.Layer<
   AuthorityServer | Authority.Authority | Keys.Keys | Audit.Audit,
-  OpeningError | ServeError | ControlServer.NotLoopback
+  OpeningError | ServeError | NotLoopback
 > => {
   const host = options?.host ?? "127.0.0.1"
   const isDev = options?.dev === true
-  if (isDev && !ControlServer.isLoopback(host)) return Layer.effectContext(new ControlServer.NotLoopback({ host }))
-  const server = isDev
-    ? Effect.gen(function*() {
-      const authority = yield* Authority.Authority
-      const control = yield* Control.make
-      const app = yield* withoutClock(
-        AuthorityApi.makeWith(Layer.provide(ControlServer.layerRoutes, Layer.succeed(Control.Control, control)))
-      )
-      return yield* listen(
-        controlled.make(nodeServer.requireHost(app), { authority, control, sever: controlled.severSocket }),
-        host,
-        options
-      )
-    })
-    : Effect.flatMap(AuthorityApi.make, (app) => listen(nodeServer.requireHost(app), host, options))
-  return Layer.effect(AuthorityServer, server).pipe(Layer.provideMerge(layerAuthority(options)))
+  if (isDev && !isLoopback(host)) return Layer.effectContext(new NotLoopback({ host }))
+  const app = isDev
+    // Loaded where it is wanted: everybody else would wait for it at each start.
+    ? Effect.flatMap(Effect.promise(() => import("./internal/devApp.ts")), ({ make }) => make)
+    : Effect.map(AuthorityApi.make, nodeServer.requireHost)
+  return Layer.effect(AuthorityServer, Effect.flatMap(app, (app) => listen(app, host, options))).pipe(
+    Layer.provideMerge(layerAuthority(options))
+  )
 }
 
 const listen = Effect.fnUntraced(
@@ -186,12 +178,6 @@ const listen = Effect.fnUntraced(
     return AuthorityServer.of({ origin, endpointUrl })
   }
 )
-
-/** Routes keep the context that they are made in, and a clock in it would win over that of the request. */
-const withoutClock = <A>(app: Effect.Effect<A, never, Services>): Effect.Effect<A, never, Services> =>
-  Effect.updateContext(app, (context: Context.Context<Services>) => Context.omit(Clock.Clock)(context))
-
-type Services = Authority.Authority | Keys.Keys | Audit.Audit | Limits.Limits | SqlClient | Scope.Scope
 
 // What a tracer would otherwise write into spans.
 const redactedHeaders = ["authorization", "cookie", "set-cookie", "x-api-key", "accesstoken"]

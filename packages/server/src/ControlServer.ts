@@ -15,7 +15,6 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { BlockList, isIP } from "node:net"
 import { Control } from "./Control.ts"
 import * as ControlApi from "./ControlApi.ts"
 import type { ControlledClock } from "./ControlClock.ts"
@@ -24,6 +23,7 @@ import { Rule } from "./Fault.ts"
 import * as Inspector from "./Inspector.ts"
 import { readJson } from "./internal/body.ts"
 import * as docsPage from "./internal/docsPage.ts"
+import { isLoopback, NotLoopback } from "./internal/loopback.ts"
 
 /** The JSON of a body as this schema has it, and nothing more in it. */
 const read = <S extends Schema.Constraint>(schema: S, misunderstood?: string) => {
@@ -212,34 +212,19 @@ const nameOf = (host: string): string => {
   return inBrackets ?? name
 }
 
-/**
- * Whether it is `localhost`, or an address in 127.0.0.0/8 or `::1`.
- *
- * @category predicates
- * @since 0.1.0
- */
-export const isLoopback = (host: string): boolean => {
-  const version = isIP(host)
-  return version === 0
-    ? host.toLowerCase() === "localhost"
-    : loopback.check(host, version === 4 ? "ipv4" : "ipv6")
-}
-
-const loopback = new BlockList()
-loopback.addSubnet("127.0.0.0", 8)
-loopback.addAddress("::1", "ipv6")
-
-/**
- * A control plane was asked for on an address that others may reach.
- *
- * @category errors
- * @since 0.1.0
- */
-export class NotLoopback extends Schema.TaggedError<NotLoopback>("@effect-tenovos/server/ControlServer/NotLoopback")(
-  "NotLoopback",
-  { host: Schema.String }
-) {
-  override get message(): string {
-    return `A control plane is only for loopback, and ${this.host || "an empty host"} is not`
-  }
+export {
+  /**
+   * Whether it is `localhost`, or an address in 127.0.0.0/8 or `::1`.
+   *
+   * @category predicates
+   * @since 0.1.0
+   */
+  isLoopback,
+  /**
+   * A control plane was asked for on an address that others may reach.
+   *
+   * @category errors
+   * @since 0.1.0
+   */
+  NotLoopback
 }

@@ -6,6 +6,7 @@ import * as Seed from "@effect-tenovos/server/Seed"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -13,6 +14,7 @@ import { isIP } from "node:net"
 import { exitCodes } from "../CommandError.ts"
 import * as databases from "./database.ts"
 import { ServeFailed } from "./serveFailed.ts"
+import * as smallHeap from "./smallHeap.ts"
 import { exitWith } from "./terminal.ts"
 
 interface Options extends Omit<AuthorityServer.Options, "database" | "endpointUrl"> {
@@ -61,6 +63,7 @@ export const serve = Effect.fnUntraced(
         if (dev) yield* Console.log(`inspector on ${origin}/__inspector`)
         yield* Console.log(`listening on ${endpointUrl}`)
       }
+      yield* smallHeap.keep
       // Told to stop, it has done what it should.
       return yield* Effect.onInterrupt(Effect.never, () => exitWith(exitCodes.done))
     }).pipe(
@@ -96,6 +99,12 @@ const missingOf = ({ apiKeys, users }: { readonly apiKeys: number; readonly user
 /** The file's values may be secrets: what is wrong is told by its place alone. */
 const readSeed = (path: string) =>
   FileSystem.FileSystem.use((files) => files.readFileString(path)).pipe(
+    // Loaded where there is a seed.
+    Effect.provide(
+      Layer.unwrap(
+        Effect.map(Effect.promise(() => import("@effect/platform-node/NodeFileSystem")), ({ layer }) => layer)
+      )
+    ),
     Effect.catch((error) => failed(`Can't read the seed file ${path}: ${error.reason._tag}`)),
     Effect.flatMap((text) =>
       Schema.decodeEffect(Schema.fromJsonString(Schema.Unknown))(text).pipe(

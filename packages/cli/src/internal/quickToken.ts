@@ -14,14 +14,13 @@ import * as token from "./token.ts"
 // A program may ask for a token before each of its calls, and mostly there is one that is good. Then nothing has to be
 // loaded but what reads it. In all other cases the command itself does its work, and tells what is wrong.
 
-/** Does what `tenovos token` would, if that is what is asked for, and if there is a good token. Tells whether it did. */
+/** Does what `tenovos token` would, if there is a good token. Tells whether it did. */
 export const quickly = (args: ReadonlyArray<string>): Promise<boolean> => {
   const options = parse(args)
   return options === undefined ? Promise.resolve(false) : Effect.runPromise(print(options))
 }
 
-const parse = ([command, ...args]: ReadonlyArray<string>) => {
-  if (command !== "token") return undefined
+const parse = (args: ReadonlyArray<string>) => {
   try {
     const { values } = parseArgs({
       args,
