@@ -192,12 +192,32 @@ const layerAuthorization = HttpApiBuilder.group(
         ({ request }) =>
           Effect.flatMap(
             authorize(request),
-            (issued) => Effect.map(EndpointUrl, (endpointUrl) => ({ ...issued, endpointUrl }))
+            (issued) => Effect.map(EndpointUrl, (endpointUrl) => toResponse({ ...issued, endpointUrl }))
           )
       )
       .handleRaw("expire", ({ headers, request }) => expire(request, headers.accesstoken))
   })
 )
+
+/** What the schema would make of it, without asking it: it is what the authority has just made. */
+const toResponse = (
+  { clientId, endpointUrl, password, session, userPoolId, username }: TenovosApi.Authentication
+): HttpServerResponse.HttpServerResponse => {
+  const { accessToken, authorization, expireEpoch, refreshToken } = session
+  return HttpServerResponse.jsonUnsafe({
+    endpointUrl,
+    clientId,
+    userPoolId,
+    username,
+    password: password && Redacted.value(password),
+    session: {
+      authorization: authorization && Redacted.value(authorization),
+      refreshToken: refreshToken && Redacted.value(refreshToken),
+      accessToken: Redacted.value(accessToken),
+      expireEpoch
+    }
+  })
+}
 
 const isGiven = (body: object, name: string): boolean =>
   Predicate.hasProperty(body, name) && Predicate.isString(body[name]) && body[name] !== ""

@@ -2,7 +2,8 @@
  * Passwords as argon2id hashes, with the parameters that OWASP recommends: 19 MiB, two passes, one lane.
  *
  * They are hashed on threads of their own, one fewer than the machine has cores and at most four, at a lower priority
- * than the rest of the process. Whoever finds all of them busy waits.
+ * than the rest of the process. Whoever finds all of them busy waits. A hash so cheap that only tests would want it is
+ * made at once.
  *
  * Asking for a user who isn't there costs one verification too, so the time of an answer doesn't tell who exists.
  *
@@ -88,10 +89,11 @@ export const make = Effect.fnUntraced(
     const tryVerify = (stored: Option.Option<string>, password: Redacted.Redacted) =>
       places.withPermitsIfAvailable(1)(verify(stored, password))
 
-    const isWeaker = (stored: string): boolean => {
-      const [, memoryCost, timeCost] = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=1\$/.exec(stored) ?? []
-      return !(Number(memoryCost) * Number(timeCost) >= parameters.memoryCost * parameters.timeCost)
-    }
+    const isWeaker = (stored: string): boolean =>
+      !Option.exists(
+        hashers.parametersOf(stored),
+        ({ memoryCost, timeCost }) => memoryCost * timeCost >= parameters.memoryCost * parameters.timeCost
+      )
 
     return Passwords.of({ hash, verify, tryVerify, isWeaker })
   }

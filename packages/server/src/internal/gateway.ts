@@ -6,6 +6,7 @@ import { HttpApiSchemaError } from "effect/http-api/HttpApiError"
 import { isHttpServerError } from "effect/http/HttpServerError"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -71,9 +72,11 @@ export const gateway = (
     const response = yield* Effect.catchCause(app, answer).pipe(
       Effect.provideService(Address, limits.sourceOf(request))
     )
-    yield* Effect.logDebug("Answered").pipe(
-      Effect.annotateLogs({ method: request.method, path: pathOf(request.url), status: response.status })
-    )
+    if (yield* LogLevel.isEnabled("Debug")) {
+      yield* Effect.logDebug("Answered").pipe(
+        Effect.annotateLogs({ method: request.method, path: pathOf(request.url), status: response.status })
+      )
+    }
     return yield* stamp(response)
   })
 }

@@ -1,16 +1,27 @@
+import type * as Argon2 from "@node-rs/argon2"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
+import { createRequire } from "node:module"
 import { Worker } from "node:worker_threads"
 import * as ownPackage from "./ownPackage.ts"
 
 // Threads that do nothing but argon2. libuv's four are left to the signatures, and a hash, which takes tens of
-// milliseconds of a core, gives way to whatever else the process has to do.
+// milliseconds of a core, gives way to whatever else the process has to do. A cheap one needs no thread.
 
 interface Parameters {
   /** In KiB. */
   readonly memoryCost: number
   readonly timeCost: number
+}
+
+/** What a hash was made with, if this package could have made it. */
+export const parametersOf = (hash: string): Option.Option<Parameters> => {
+  const [, memoryCost, timeCost] = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=1\$/.exec(hash) ?? []
+  return memoryCost === undefined || timeCost === undefined
+    ? Option.none()
+    : Option.some({ memoryCost: Number(memoryCost), timeCost: Number(timeCost) })
 }
 
 export interface Hashers {
@@ -38,7 +49,7 @@ export const make = Effect.fnUntraced(function*(size: number): Effect.fn.Return<
     worker.on("message", (outcome: Outcome) => {
       const settle = thread.jobs.shift()
       if (thread.jobs.length === 0) worker.unref()
-      settle?.(outcome.ok ? Effect.succeed(outcome.value) : Effect.die(new Error("A password can't be hashed")))
+      settle?.(outcome.ok ? Effect.succeed(outcome.value) : Effect.die(unhashable()))
     })
     // An exit follows.
     worker.on("error", () => {})
@@ -59,7 +70,18 @@ export const make = Effect.fnUntraced(function*(size: number): Effect.fn.Return<
     return least === undefined || (least.jobs.length > 0 && threads.size < size) ? start() : least
   }
 
-  const run = (job: Job) =>
+  let argon2: typeof Argon2 | undefined
+
+  const runHere = (job: Job) =>
+    Effect.try({
+      try: () => {
+        const { hashSync, verifySync } = argon2 ??= load()
+        return "hash" in job ? verifySync(job.hash, job.password) : hashSync(job.password, job.parameters)
+      },
+      catch: unhashable
+    }).pipe(Effect.orDie)
+
+  const runThere = (job: Job) =>
     Effect.callback<string | boolean>((resume) => {
       const { jobs, worker } = pick()
       if (jobs.push(resume) === 1) worker.ref()
@@ -70,12 +92,22 @@ export const make = Effect.fnUntraced(function*(size: number): Effect.fn.Return<
       places.withPermit
     )
 
+  const run = (job: Job, parameters: Option.Option<Parameters>) =>
+    Option.exists(parameters, isCheap) ? runHere(job) : runThere(job)
+
   return {
     hash: (password, parameters) =>
-      Effect.map(run({ password, parameters: { ...parameters, parallelism: 1 } }), String),
-    verify: (hash, password) => Effect.map(run({ hash, password }), (value) => value === true)
+      Effect.map(run({ password, parameters: { ...parameters, parallelism: 1 } }, Option.some(parameters)), String),
+    verify: (hash, password) => Effect.map(run({ hash, password }, parametersOf(hash)), (value) => value === true)
   }
 })
+
+/** Whether it is made in less time than it takes to wake a thread. Nobody's passwords are, but those of tests. */
+const isCheap = ({ memoryCost, timeCost }: Parameters): boolean => memoryCost * timeCost <= 64
+
+const load = (): typeof Argon2 => createRequire(import.meta.url)(ownPackage.resolve("@node-rs/argon2"))
+
+const unhashable = () => new Error("A password can't be hashed")
 
 /** A thread that finds its next job at hand needn't be woken, which would take longer than a cheap hash. */
 const jobsAtHand = 8

@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
+import * as Predicate from "effect/Predicate"
 import {
   constants,
   createCipheriv,
@@ -99,10 +99,13 @@ const compact = (key: Buffer | KeyObject, header: object, wrapped: Buffer, plain
 
 const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url")
 
-const parse = Schema.decodeOption(Schema.fromJsonString(Schema.Unknown))
+const parse: (text: string) => Option.Option<unknown> = Option.liftThrowable((text: string): unknown => JSON.parse(text))
 
 const decodeJson = (part: string): Option.Option<unknown> => parse(Buffer.from(part, "base64url").toString("utf8"))
 
-const readHeader = Schema.decodeUnknownOption(Schema.Struct({ alg: Schema.String, kid: Schema.String }))
-
-const decodeHeader = (part: string) => Option.flatMap(decodeJson(part), readHeader)
+const decodeHeader = (part: string): Option.Option<{ readonly alg: string; readonly kid: string }> =>
+  Option.flatMap(decodeJson(part), (header) =>
+    Predicate.hasProperty(header, "alg") && Predicate.isString(header.alg) &&
+      Predicate.hasProperty(header, "kid") && Predicate.isString(header.kid)
+      ? Option.some({ alg: header.alg, kid: header.kid })
+      : Option.none())
