@@ -83,9 +83,12 @@ export const make = Effect.fnUntraced(
     const lock = yield* Semaphore.make(1)
 
     // A failed commit leaves its transaction open, and the disk may refuse to undo it too, until it has room again.
-    const clear = attempt(() => {
+    const clearUnsafe = () => {
       if (database.isTransaction) execute("ROLLBACK")
-    })
+    }
+    const clear = attempt(clearUnsafe)
+
+    let isInGroup = false
 
     const { statement: write, transaction } = yield* groupCommit.make({
       attempt,
@@ -95,17 +98,35 @@ export const make = Effect.fnUntraced(
         Effect.suspend(() => {
           let hasBegun = false
           const group = Effect.gen(function*() {
+            isInGroup = true
             yield* clear
             // Takes the write lock when it begins: taking it later can fail at once, whatever the timeout.
             yield* attempt(() => execute("BEGIN IMMEDIATE"))
             hasBegun = true
             yield* members
             yield* attempt(() => execute("COMMIT"))
-          }).pipe(Effect.onError(() => Effect.ignore(clear)))
+          }).pipe(
+            Effect.onError(() => Effect.ignore(clear)),
+            Effect.ensuring(Effect.sync(() => {
+              isInGroup = false
+            }))
+          )
           // What has begun may have done more than change the database, so it isn't repeated.
           return retryBusy(lock.withPermit(group), () => !hasBegun)
         })
     })
+
+    const read = <A>(run: () => A): Effect.Effect<A, SqlError.SqlError> =>
+      Effect.suspend(() => {
+        const once = attempt(() => {
+          clearUnsafe()
+          return run()
+        })
+        // Around the permit: whoever waits for a lock gives the connection back meanwhile.
+        const inTurn = () => retryBusy(lock.withPermit(once))
+        // It is done before anybody else can begin, so it needs no permit; and most never meet another process's lock.
+        return isInGroup ? inTurn() : Effect.catchIf(once, isBusy, () => Effect.andThen(pause, inTurn()))
+      })
 
     const rowsOf = (sql: string, params: ReadonlyArray<unknown>, isSafe: boolean): ReadonlyArray<Row> => {
       const statement = prepare(sql)
@@ -153,12 +174,7 @@ export const make = Effect.fnUntraced(
       }
     }
 
-    const connection = connectionBy((sql, execute) =>
-      isWrite(sql)
-        ? write(execute)
-        // Around the permit: whoever waits for a lock gives the connection back meanwhile.
-        : retryBusy(lock.withPermit(Effect.andThen(clear, attempt(execute))))
-    )
+    const connection = connectionBy((sql, execute) => isWrite(sql) ? write(execute) : read(execute))
     const inTransaction = connectionBy((_, execute) =>
       attempt(() => {
         // Outside of it the statement would stand alone, and be kept.
@@ -199,13 +215,12 @@ const isWrite = (sql: string): boolean => /^\s*(?:insert|update|delete|replace|w
 
 const memory = ":memory:"
 
+const isBusy = (error: unknown): boolean => SqlError.isSqlError(error) && error.reason._tag === "LockTimeoutError"
+
 /** Tries again what another process's lock holds up, for about five seconds, whatever clock the fiber has. */
 const retryBusy = <A, E, R>(self: Effect.Effect<A, E, R>, isSafe = () => true): Effect.Effect<A, E, R> =>
   Effect.retry(self, {
-    while: (error) =>
-      SqlError.isSqlError(error) && error.reason._tag === "LockTimeoutError" && isSafe()
-        ? pause
-        : Effect.succeed(false),
+    while: (error) => isBusy(error) && isSafe() ? pause : Effect.succeed(false),
     times: 70
   })
 

@@ -1,6 +1,7 @@
 import { Sqlite } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -223,6 +224,29 @@ describe("Sqlite", () => {
       ], { concurrency: "unbounded" })
 
       assert.deepStrictEqual(yield* names, ["first", "second", "third"])
+    }).pipe(Effect.provide(memory)))
+
+  it.effect("reads nothing of a transaction before it has ended, and leaves it alone", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient
+      yield* table
+      const written = yield* Deferred.make<void>()
+      const done = yield* Deferred.make<void>()
+      const transaction = sql`INSERT INTO t (name) VALUES ('a')`.pipe(
+        Effect.andThen(Deferred.succeed(written, undefined)),
+        Effect.andThen(Deferred.await(done)),
+        sql.withTransaction
+      )
+
+      const writing = yield* Effect.forkChild(transaction)
+      yield* Deferred.await(written)
+      const reading = yield* Effect.forkChild(names, { startImmediately: true })
+      const early = reading.pollUnsafe()
+      yield* Deferred.succeed(done, undefined)
+      yield* Fiber.join(writing)
+
+      assert.isUndefined(early)
+      assert.deepStrictEqual(yield* Fiber.join(reading), ["a"])
     }).pipe(Effect.provide(memory)))
 
   it.effect("opens a file in WAL mode for its owner alone, safe to disk and with foreign keys", () =>

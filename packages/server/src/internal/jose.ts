@@ -99,7 +99,9 @@ const compact = (key: Buffer | KeyObject, header: object, wrapped: Buffer, plain
 
 const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url")
 
-const parse: (text: string) => Option.Option<unknown> = Option.liftThrowable((text: string): unknown => JSON.parse(text))
+const parse: (text: string) => Option.Option<unknown> = Option.liftThrowable((text: string): unknown =>
+  JSON.parse(text)
+)
 
 const decodeJson = (part: string): Option.Option<unknown> => parse(Buffer.from(part, "base64url").toString("utf8"))
 
