@@ -185,7 +185,7 @@ export const make = Effect.fnUntraced(
     const { clientId, userPoolId } = yield* installation.make(db, options?.region ?? "us-east-1")
     const issuer = tokens.issuer(userPoolId)
     const profile = options?.profile ?? "safe"
-    const admit = signIn.make({ audit, db, limits, passwords, profile, refuse })
+    const { admit, refuseUnknown } = signIn.make({ audit, db, limits, passwords, profile, refuse })
     const refreshAnswer = options?.refreshAnswer ?? "repeats"
     const refreshTokens = renewal.make({
       db,
@@ -275,17 +275,21 @@ export const make = Effect.fnUntraced(
         }
         const insertion = accept(
           db.insertSession(row),
-          () => Option.some({ event: "sign-in", tenant, session: session.id, ...decisions.namesOf(user) })
+          (hasBegun) =>
+            hasBegun
+              ? Option.some({ event: "sign-in", tenant, session: session.id, ...decisions.namesOf(user) })
+              : Option.none()
         )
-        if (++signedIn % pruneEvery !== 0) yield* insertion
         // Now and then some that have ended go, more than have come since: both at once, so that they share a commit.
-        else {
-          const before = (yield* commonMillis) - keptAfterEnd
-          yield* Effect.all([insertion, db.deleteEndedSessions({ before, limit: 4 * pruneEvery })], {
-            concurrency: "unbounded",
-            discard: true
-          })
-        }
+        const hasBegun = ++signedIn % pruneEvery === 0
+          ? Effect.zipWith(
+            insertion,
+            db.deleteEndedSessions({ before: (yield* commonMillis) - keptAfterEnd, limit: 4 * pruneEvery }),
+            (hasBegun) => hasBegun,
+            { concurrent: true }
+          )
+          : insertion
+        if (!(yield* hasBegun)) return yield* refuseUnknown({ tenant, username })
         return yield* issue(session, user, now, refreshToken)
       }
     )

@@ -67,12 +67,13 @@ export interface Caller {
 }
 
 /**
- * What comes of a sign-in: `locked` whatever the password, else by it.
+ * A sign-in is `refused` by its password, `locked` whatever that is, or `lockedOut`: refused, and its user is locked from
+ * now on.
  *
  * @category models
  * @since 0.1.0
  */
-export type Verdict = "allowed" | "locked" | "refused"
+export type Verdict = "allowed" | "locked" | "lockedOut" | "refused"
 
 /**
  * Counts what is asked, and says when it is too much.
@@ -180,10 +181,11 @@ export const make = Effect.fnUntraced(
           if (hasFailed) yield* locks.forget(who)
           return "allowed"
         }
-        yield* locks.failed(who, now)
+        const until = yield* locks.failed(who, now)
         // A locked guess tells its maker nothing, so it doesn't use up the user's limit; but it must take as long.
         yield* Effect.ignore(isLocked ? take(endless, "nobody", 1) : take(perUser, `user:${nameOf(caller)}`, 1))
-        return isLocked ? "locked" : "refused"
+        if (isLocked) return "locked"
+        return until > now ? "lockedOut" : "refused"
       }
     )
 

@@ -11,6 +11,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as fixtures from "./fixtures/authority.ts"
+import { cheap } from "./fixtures/hashes.ts"
 
 const { password, tenant, username } = fixtures
 
@@ -125,6 +126,29 @@ describe("what is decided leaves one row", () => {
       yield* authority.count
       assert.deepStrictEqual(yield* rows, [])
     }).pipe(Effect.provide(fixtures.layer())))
+
+  it.effect("also when failed sign-ins lock somebody out, whether or not there is such a user", () =>
+    Effect.gen(function*() {
+      for (const name of [username, "nobody"]) {
+        for (let i = 0; i < 6; i++) yield* fixtures.token({ username: name, password: "wrong" })
+      }
+
+      const locks = (yield* (yield* Audit.Audit).recent()).filter(({ event }) => event === "lock").toReversed()
+
+      assert.deepStrictEqual(
+        locks.map(({ fingerprint, outcome, reason, tenant, username }) => [
+          outcome,
+          reason,
+          tenant,
+          username,
+          fingerprint !== null
+        ]),
+        [
+          ["accepted", "failed sign-ins", tenant, username, false],
+          ["accepted", "failed sign-ins", tenant, null, true]
+        ]
+      )
+    }).pipe(Effect.provide(fixtures.layer({ passwords: cheap }))))
 
   it.effect("also when it is too much", () =>
     Effect.gen(function*() {

@@ -343,6 +343,30 @@ describe("Authority", () => {
       )
     ))
 
+  it.effect("refuses a user who is deleted after their password was looked at", () => {
+    let remove: Effect.Effect<void> = Effect.void
+    const passwords = {
+      ...cheap,
+      tryVerify: (...args: Parameters<typeof cheap.tryVerify>) => Effect.tap(cheap.tryVerify(...args), () => remove)
+    }
+    return Effect.gen(function*() {
+      const sql = yield* SqlClient
+      const authority = yield* Authority.Authority
+      const audit = yield* Audit.Audit
+      remove = Effect.orDie(Effect.asVoid(sql`DELETE FROM users WHERE username = ${credentials.username}`))
+
+      const answer = yield* messageOf(authority.authorize(credentials))
+      const [row] = yield* audit.recent()
+
+      assert.strictEqual(answer, "Invalid Authentication Parameters")
+      assert.deepInclude(row, { event: "sign-in", outcome: "refused", reason: "unknown user" })
+    }).pipe(
+      Effect.provide(
+        Layer.provideMerge(Layer.effectDiscard(Seed.apply(fixtures.seed)), fixtures.layerAuthority({ passwords }))
+      )
+    )
+  })
+
   it.effect("never refreshes a session after it was ended, whatever else is under way", () =>
     Effect.gen(function*() {
       const authority = yield* Authority.Authority

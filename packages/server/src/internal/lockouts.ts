@@ -10,6 +10,12 @@ import { commonMillis } from "./commonClock.ts"
 
 const longest = 15 * 60 * 1000
 
+const Lock = Schema.Struct({ locked_until: Schema.Int })
+const decodeLocks = Schema.decodeUnknownEffect(Schema.Array(Lock))
+
+const latest = (found: ReadonlyArray<typeof Lock.Type>): number =>
+  Math.max(0, ...found.map(({ locked_until }) => locked_until))
+
 export interface Who {
   /** A user's `sub`, or what stands for whoever isn't one. */
   readonly user: string
@@ -28,7 +34,7 @@ export const make = (sql: SqlClient.SqlClient) => {
 
   const rows = SqlSchema.findAll({
     Request: Schema.Struct({ user: Schema.String, address: Schema.String }),
-    Result: Schema.Struct({ locked_until: Schema.Int }),
+    Result: Lock,
     execute: ({ address, user }) =>
       sql`SELECT locked_until FROM lockouts WHERE user_key = ${user} AND address IN (${address}, ${everywhere})`
   })
@@ -38,9 +44,10 @@ export const make = (sql: SqlClient.SqlClient) => {
     find: (who: Who) =>
       Effect.orDie(Effect.map(rows(who), (found) => ({
         hasFailed: found.length > 0,
-        lockedUntil: Math.max(0, ...found.map(({ locked_until }) => locked_until))
+        lockedUntil: latest(found)
       }))),
 
+    /** Counts a failure. Until when that locks. */
     failed: ({ address, user }: Who, now: number) =>
       sql`INSERT INTO lockouts (user_key, address, failures, locked_until, ends_at)
         VALUES (${user}, ${address}, 1, 0, ${now + longest})
@@ -61,7 +68,13 @@ export const make = (sql: SqlClient.SqlClient) => {
             WHEN lockouts.failures >= 14 THEN CAST(${now + 2 * longest} AS bigint)
             WHEN lockouts.failures >= 4
               THEN CAST(${now + longest} AS bigint) + (CAST(1000 AS bigint) << (lockouts.failures - 4))
-            ELSE CAST(${now + longest} AS bigint) END`.pipe(Effect.andThen(prune), Effect.orDie),
+            ELSE CAST(${now + longest} AS bigint) END
+        RETURNING locked_until`.pipe(
+        Effect.flatMap(decodeLocks),
+        Effect.tap(prune),
+        Effect.map(latest),
+        Effect.orDie
+      ),
 
     /** A right password from there: its failures are forgotten. */
     forget: ({ address, user }: Who) =>

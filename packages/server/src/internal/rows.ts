@@ -183,6 +183,31 @@ export const make = (sql: SqlClient.SqlClient) => {
           AND disabled = 0 AND NOT EXISTS (SELECT 1 FROM denied_tokens WHERE ${sql.in("event_id", eventIds)})`
   }))
 
+  // Between the check of a password and this its user may be deleted.
+  const keepUser = sql.onDialectOrElse({
+    pg: () => sql.literal("FOR KEY SHARE"),
+    orElse: () => sql.literal("")
+  })
+
+  const insertSession = query(SqlSchema.findAll({
+    Request: Schema.Struct({
+      id: Schema.String,
+      tenant: Schema.String,
+      user_sub: Schema.String,
+      client_id: Schema.String,
+      refresh_token_hash: Schema.String,
+      auth_time: Schema.Int,
+      expires_at: Schema.Int
+    }),
+    Result: Schema.Struct({ id: Schema.String }),
+    execute: (row) =>
+      sql`INSERT INTO sessions (id, tenant, user_sub, client_id, refresh_token_hash, auth_time, expires_at)
+        SELECT ${row.id}, ${row.tenant}, sub, ${row.client_id}, ${row.refresh_token_hash}, ${row.auth_time},
+          ${row.expires_at}
+        FROM users WHERE sub = ${row.user_sub} ${keepUser}
+        RETURNING id`
+  }))
+
   // Other processes delete too, and nobody waits for what another one has begun to delete.
   const skipLocked = sql.onDialectOrElse({
     pg: () => sql.literal("FOR UPDATE SKIP LOCKED"),
@@ -249,15 +274,9 @@ export const make = (sql: SqlClient.SqlClient) => {
     upsertUser: (row: UserRow) =>
       Effect.orDie(sql`INSERT INTO users ${sql.insert(row)}
         ON CONFLICT (tenant, username) DO UPDATE SET email = excluded.email, password_hash = excluded.password_hash`),
-    insertSession: (row: {
-      readonly id: string
-      readonly tenant: string
-      readonly user_sub: string
-      readonly client_id: string
-      readonly refresh_token_hash: string
-      readonly auth_time: number
-      readonly expires_at: number
-    }) => Effect.orDie(sql`INSERT INTO sessions ${sql.insert(row)}`),
+    /** Whether its user is there. */
+    insertSession: (row: Parameters<typeof insertSession>[0]) =>
+      Effect.map(insertSession(row), (inserted) => inserted.length === 1),
     // Looked up for every refresh, and all that most forged ones cost. It decides nothing.
     isRefreshToken: (hash: string) =>
       Effect.map(

@@ -34,8 +34,12 @@ export const make = ({ audit, db, limits, passwords, profile, refuse }: {
 }) => {
   const text = texts[profile]
 
+  /** Refuses a name that nobody has, or has any longer. */
+  const refuseUnknown = ({ tenant, username }: Pick<Caller, "tenant" | "username">) =>
+    refuse(text.unknownUser, { event: "sign-in", reason: "unknown user", tenant, givenName: username })
+
   /** The user whose name and password these are. */
-  return Effect.fnUntraced(function*(
+  const admit = Effect.fnUntraced(function*(
     { password, ...caller }: Caller & { readonly password: Redacted.Redacted }
   ) {
     const { tenant, username } = caller
@@ -69,14 +73,20 @@ export const make = ({ audit, db, limits, passwords, profile, refuse }: {
       sub: Option.map(user, ({ sub }) => sub),
       isRight: matches.value && !isDisabled && secret !== ""
     })
-    if (Option.isNone(user)) return yield* refused("unknown user", text.unknownUser)
+    if (verdict === "lockedOut") {
+      const whom = Option.match(user, { onNone: () => ({ givenName: username }), onSome: decisions.namesOf })
+      yield* audit.note({ event: "lock", outcome: "accepted", reason: "failed sign-ins", tenant, ...whom })
+    }
+    if (Option.isNone(user)) return yield* refuseUnknown(caller)
     if (verdict === "locked") return yield* refused("locked", text.locked, user.value)
     if (isDisabled) return yield* refused("disabled", text.disabled, user.value)
-    if (verdict === "refused") return yield* refused("wrong password", text.wrongPassword, user.value)
+    if (verdict !== "allowed") return yield* refused("wrong password", text.wrongPassword, user.value)
     if (passwords.isWeaker(user.value.passwordHash)) {
       const to = yield* passwords.hash(password)
       yield* db.replacePassword({ sub: user.value.sub, from: user.value.passwordHash, to })
     }
     return user.value
   })
+
+  return { admit, refuseUnknown }
 }
