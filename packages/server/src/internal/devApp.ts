@@ -9,11 +9,13 @@ import * as nodeServer from "./nodeServer.ts"
 import { withoutClock } from "./withoutClock.ts"
 
 /** The application under control, on a socket of Node. */
-export const make = Effect.gen(function*() {
-  const authority = yield* Authority
-  const control = yield* Control.make
-  const app = yield* withoutClock(
-    AuthorityApi.makeWith(Layer.provide(ControlServer.layerRoutes, Layer.succeed(Control.Control, control)))
-  )
-  return controlled.make(nodeServer.requireHost(app), { authority, control, sever: controlled.severSocket })
-})
+export const make = Effect.flatMap(
+  Effect.all([Authority, Control.make]),
+  ([authority, control]) =>
+    AuthorityApi.makeWith(Layer.provide(ControlServer.layerRoutes, Layer.succeed(Control.Control, control))).pipe(
+      withoutClock,
+      Effect.map((app) =>
+        controlled.make(nodeServer.requireHost(app), { authority, control, sever: controlled.severSocket })
+      )
+    )
+)

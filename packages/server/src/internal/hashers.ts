@@ -73,13 +73,10 @@ export const make = Effect.fnUntraced(function*(size: number): Effect.fn.Return<
   let argon2: typeof Argon2 | undefined
 
   const runHere = (job: Job) =>
-    Effect.try({
-      try: () => {
-        const { hashSync, verifySync } = argon2 ??= load()
-        return "hash" in job ? verifySync(job.hash, job.password) : hashSync(job.password, job.parameters)
-      },
-      catch: unhashable
-    }).pipe(Effect.orDie)
+    Effect.try(() => {
+      const { hashSync, verifySync } = argon2 ??= load()
+      return "hash" in job ? verifySync(job.hash, job.password) : hashSync(job.password, job.parameters)
+    }).pipe(Effect.catch(() => Effect.die(unhashable())))
 
   const runThere = (job: Job) =>
     Effect.callback<string | boolean>((resume) => {
