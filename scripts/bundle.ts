@@ -26,20 +26,15 @@ const builtins: Plugin = {
   }
 }
 
-/** No command speaks WebSocket, but Effect's server for Node would: what it needs for that is loaded when it is used. */
-const webSockets: Plugin = {
-  name: "web-sockets",
+/** No command speaks WebSocket, but Effect's server for Node would. What it needs for that is left out. */
+const noWebSockets: Plugin = {
+  name: "no-web-sockets",
   setup: ({ onLoad, onResolve }) => {
-    onResolve(
-      { filter: /^ws$/ },
-      ({ kind, path, resolveDir }) =>
-        kind === "import-statement" ? { path, namespace: "web-sockets", pluginData: resolveDir } : undefined
-    )
-    onLoad({ filter: /.*/, namespace: "web-sockets" }, ({ pluginData: resolveDir }) => ({
+    onResolve({ filter: /^ws$/ }, ({ path }) => ({ path, namespace: "no-web-sockets" }))
+    onLoad({ filter: /.*/, namespace: "no-web-sockets" }, () => ({
       contents: `for (const name of ["WebSocket", "WebSocketServer"]) {
-        Object.defineProperty(exports, name, { enumerable: true, get: () => require("ws")[name] })
-      }`,
-      resolveDir
+        Object.defineProperty(exports, name, { get: () => { throw new Error("There are no WebSockets here") } })
+      }`
     }))
   }
 }
@@ -80,7 +75,7 @@ const bundle = (entryPoint: string, options: BuildOptions = {}) =>
     // Names stay, so that a stack trace can be read.
     minifySyntax: true,
     minifyWhitespace: true,
-    plugins: [apart, builtins, webSockets, noTestServer],
+    plugins: [apart, builtins, noWebSockets, noTestServer],
     logLevel: "warning",
     ...options
   })
