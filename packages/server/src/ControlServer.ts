@@ -23,7 +23,7 @@ import { Rule } from "./Fault.ts"
 import * as Inspector from "./Inspector.ts"
 import { readJson } from "./internal/body.ts"
 import * as docsPage from "./internal/docsPage.ts"
-import { isLoopback, NotLoopback } from "./internal/loopback.ts"
+import { isLoopback } from "./internal/loopback.ts"
 
 /** The JSON of a body as this schema has it, and nothing more in it. */
 const read = <S extends Schema.Constraint>(schema: S, misunderstood?: string) => {
@@ -212,19 +212,4 @@ const nameOf = (host: string): string => {
   return inBrackets ?? name
 }
 
-export {
-  /**
-   * Whether it is `localhost`, or an address in 127.0.0.0/8 or `::1`.
-   *
-   * @category predicates
-   * @since 0.1.0
-   */
-  isLoopback,
-  /**
-   * A control plane was asked for on an address that others may reach.
-   *
-   * @category errors
-   * @since 0.1.0
-   */
-  NotLoopback
-}
+export { isLoopback, NotLoopback } from "./internal/loopback.ts"

@@ -1,6 +1,12 @@
 import * as Schema from "effect/Schema"
 import { BlockList, isIP } from "node:net"
 
+/**
+ * Whether it is `localhost`, or an address in 127.0.0.0/8 or `::1`.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
 export const isLoopback = (host: string): boolean => {
   const version = isIP(host)
   return version === 0
@@ -12,6 +18,12 @@ const loopback = new BlockList()
 loopback.addSubnet("127.0.0.0", 8)
 loopback.addAddress("::1", "ipv6")
 
+/**
+ * A control plane was asked for on an address that others may reach.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class NotLoopback extends Schema.TaggedError<NotLoopback>("@effect-tenovos/server/ControlServer/NotLoopback")(
   "NotLoopback",
   { host: Schema.String }
