@@ -17,7 +17,7 @@ describe.skipIf(missing !== undefined && process.env["CI"] === undefined)(
       Effect.gen(function*() {
         const wire = yield* wires.to((yield* started()).port)
         const url = `redis://127.0.0.1:${wire.port}`
-        yield* onFleet(8, Effect.succeed({ _tag: "redis", url }), (fleet) => cut(fleet, wire))
+        yield* onFleet(sizes.redis, Effect.succeed({ _tag: "redis", url }), (fleet) => cut(fleet, wire))
       }).pipe(Effect.scoped))
   }
 )
