@@ -21,7 +21,20 @@ const load = (): Promise<Mermaid> =>
       // The script leaves nothing but a global behind.
       const { mermaid } = globalThis as unknown as { readonly mermaid: Mermaid }
       const isDark = document.documentElement.classList.contains("dark")
-      mermaid.initialize({ startOnLoad: false, theme: isDark ? "dark" : "neutral" })
+      mermaid.initialize({
+        startOnLoad: false,
+        theme: isDark ? "dark" : "neutral",
+        // Five names side by side in the width of a page, in letters that can be read.
+        sequence: {
+          mirrorActors: false,
+          wrap: true,
+          width: 130,
+          actorMargin: 15,
+          diagramMarginX: 0,
+          actorFontSize: 14,
+          messageFontSize: 13
+        }
+      })
       resolve(mermaid)
     })
     document.head.append(script)
