@@ -21,6 +21,7 @@ fi
 exec node ${repository}/packages/cli/bundle/bin.js "$@"`,
   npx: `case "$1 $2" in
   "--yes pnpm@12") shift 2; exec pnpm "$@" ;;
+  tenovos*) shift; exec tenovos "$@" ;;
   vitest*) shift; exec ${repository}/node_modules/.bin/vitest "$@" --no-isolate --maxWorkers=1 ;;
 esac
 echo "the checks know no npx $*" >&2; exit 127`,
