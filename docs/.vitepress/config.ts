@@ -81,6 +81,7 @@ export default defineConfig({
     outline: [2, 3],
     nav: [
       { text: "Guide", link: "/" },
+      { text: "Overview", link: "/overview" },
       ...(hasReference ? [{ text: "Reference", link: "/reference/index.html", target: "_self" }] : [])
     ],
     sidebar: [

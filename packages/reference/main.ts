@@ -18,6 +18,7 @@ const app = await Application.bootstrap({
   sort: ["source-order"],
   sortEntryPoints: false,
   includeHierarchySummary: false,
+  navigationLinks: { Guide: "/" },
   validation: { notExported: false, invalidLink: true, notDocumented: false, rewrittenLink: false }
 })
 
