@@ -161,9 +161,9 @@ export const layer = (
       yield* setClockOffset(options?.clockOffset ?? 0)
 
       const server = AuthorityServer.layerHttpClientControlled({
-        endpointUrl: credentials.endpointUrl,
-        passwords,
         ...options,
+        endpointUrl: options?.endpointUrl ?? credentials.endpointUrl,
+        passwords: options?.passwords ?? passwords,
         keys: options?.keys ?? (yield* sharedKeys)
       })
       const clock = noted(local, () => offset)

@@ -340,6 +340,13 @@ describe("the journal", () => {
     }).pipe(Effect.provide(live())))
 })
 
+describe("an option", () => {
+  it.effect("that is undefined is the default", () =>
+    Effect.gen(function*() {
+      assert.strictEqual((yield* session).endpointUrl, TestTenovos.credentials.endpointUrl)
+    }).pipe(Effect.provide(live({ endpointUrl: undefined, passwords: undefined }))))
+})
+
 describe("two authorities", () => {
   it.effect("in one program know nothing of each other", () =>
     Effect.gen(function*() {
