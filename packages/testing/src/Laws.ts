@@ -155,10 +155,10 @@ export const neverStale = Effect.fnUntraced(function*<R>(
   let sent = 0
   // While the counterexample shrinks the last to fail is the smallest.
   let failed: Exit.Exit<Judgement> | undefined
-  const { counterexample } = yield* Effect.promise(() =>
+  const { counterexample } = yield* Effect.promise((signal) =>
     fc.check(
       fc.asyncProperty(Arbitraries.historyUpTo(options?.longestWait ?? "30 days"), (history) =>
-        run(judge(program, history, options?.authority)).then((exit) => {
+        run(judge(program, history, options?.authority), { signal }).then((exit) => {
           if (Exit.isSuccess(exit)) {
             sent += exit.value.sent
           }

@@ -119,7 +119,8 @@ export const play = <R>(
     let ahead = 0
     const calls: Array<number> = []
     const clock = noted(yield* Clock.Clock, () => ahead)
-    const context = yield* Effect.provideService(Layer.build(layer), Clock.Clock, clock)
+    // Also where the same layer is built around it, with another authority.
+    const context = yield* Effect.provideService(Layer.build(Layer.fresh(layer)), Clock.Clock, clock)
     const call = request.pipe(
       Effect.ignore,
       Effect.provide(context),

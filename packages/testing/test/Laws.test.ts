@@ -3,8 +3,10 @@ import { Laws, TestTenovos } from "@effect-tenovos/testing"
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Plain from "./support/plain.ts"
@@ -169,6 +171,28 @@ describe("neverStale", () => {
         assert.include(error.message, `before: ${error.history} (seed 1)`)
       }))
   }
+
+  it.effect("makes the program anew, also where it is there already", () => {
+    const { layer, request } = client(RefreshPolicy.standard)
+    return Laws.neverStale({ layer, request }, { runs: 2 }).pipe(
+      Effect.provide(Layer.provide(layer, TestTenovos.layer()))
+    )
+  })
+
+  it.effect("ends what is under way when it is interrupted", () =>
+    Effect.gen(function*() {
+      const [begun, ended] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      const endless = Deferred.succeed(begun, undefined).pipe(
+        Effect.andThen(Effect.never),
+        Effect.onInterrupt(() => Deferred.succeed(ended, undefined))
+      )
+      const law = Laws.neverStale({ layer: Layer.effectDiscard(endless), request: Effect.void })
+      const fiber = yield* Effect.forkChild(law)
+      yield* Deferred.await(begun)
+      yield* Fiber.interrupt(fiber)
+
+      yield* Deferred.await(ended)
+    }))
 
   it.effect("does not accept a client that sends nothing", () =>
     Effect.gen(function*() {
