@@ -64,7 +64,7 @@ export class SecretLeaked extends Schema.TaggedError<SecretLeaked>("@effect-teno
  *
  * **Gotchas**
  *
- * What the effect prints meanwhile is not shown, and no two effects are looked at together. A secret of fewer than eight
+ * What the effect prints meanwhile is not shown, and no two effects are looked at together, but for one in another. A secret of fewer than eight
  * characters can't be told from other text, and is not looked for. An effect that has met no other proves nothing, and is
  * a defect.
  *
@@ -79,7 +79,7 @@ export const noSecretLeak = <A, E, R>(
   }
 ): Effect.Effect<A, E | SecretLeaked, R> =>
   Effect.gen(function*() {
-    const planted: canaries.Canaries = new Map()
+    const planted = (yield* canaries.Planted) ?? new Map<string, string>()
     const { exit, texts } = yield* observed(Effect.provideService(effect, canaries.Planted, planted))
 
     const around = yield* Effect.serviceOption(TestTenovos.TestTenovos)

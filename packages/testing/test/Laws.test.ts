@@ -9,6 +9,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import * as Tracer from "effect/Tracer"
 import * as Plain from "./support/plain.ts"
 
 const { credentials } = TestTenovos
@@ -86,6 +87,62 @@ describe("noSecretLeak", () => {
       assert.include(error.message, "got message=<access token 1> message=for message=<API key>")
       const shown = `${error.message} ${Cause.pretty(Cause.fail(error))} ${JSON.stringify(error)}`
       for (const secret of [password, apiKey, btoa(password).slice(0, -4), "eyJ"]) assert.notInclude(shown, secret)
+    }))
+
+  it.effect("finds what is easy to miss", () =>
+    Effect.gen(function*() {
+      const body = JSON.stringify({ password })
+      const failed = Object.assign(new Error("failed"), { body })
+      const shows = (effect: Effect.Effect<unknown, unknown>) =>
+        leaks(Laws.noSecretLeak(effect, { secrets: { password: credentials.password } }))
+      const log = (text: string) => shows(Effect.logInfo(text))
+      const link = { span: Tracer.externalSpan({ spanId: "1", traceId: "2" }), attributes: { password } }
+      const round: Record<string, unknown> = { body }
+      round["itself"] = round
+
+      // A form, a URL that was put together by hand, and one with the password where it belongs.
+      for (const url of [new URLSearchParams({ password }), new URL(`https://x/?password=${password}`)]) {
+        assert.deepStrictEqual(yield* log(`${url}`), ["password in a log at Info"])
+      }
+      assert.deepStrictEqual(
+        yield* log(Object.assign(new URL("https://ada@x"), { password }).href),
+        ["password in a log at Info"]
+      )
+      assert.deepStrictEqual(
+        yield* shows(Effect.logError("no luck", Cause.fail(failed))),
+        ["password in a log at Error"]
+      )
+      assert.deepStrictEqual(yield* shows(Effect.withSpan(Effect.void, "linked", { links: [link] })), [
+        "password in the span linked, a link"
+      ])
+      assert.deepStrictEqual(
+        yield* shows(Effect.sync(() => console.dir([[[[[[password]]]]]], { depth: 9 }))),
+        ["password in console.dir"]
+      )
+      const parts = [password.slice(0, 9), password.slice(9)]
+      assert.deepStrictEqual(
+        yield* shows(Effect.sync(() => parts.forEach((part) => process.stdout.write(part)))),
+        ["password in stdout"]
+      )
+      assert.deepStrictEqual(yield* shows(Effect.fail({ request: { body } })), ["password in the error"])
+      assert.deepStrictEqual(yield* shows(Effect.fail(round)), ["password in the error"])
+      assert.deepStrictEqual(yield* shows(Effect.fail(Object.assign(Object.create(null), { body }))), [
+        "password in the error"
+      ])
+    }))
+
+  it.effect("can be asked of an effect within another, which knows what that one has met and shown", () =>
+    Effect.gen(function*() {
+      const secrets = { "database password": Redacted.make("hunter2!") }
+      const inner = Laws.noSecretLeak(Effect.andThen(Console.log("of hunter2!"), session)).pipe(
+        Effect.provide(Layer.provide(auth, TestTenovos.layer()))
+      )
+      assert.deepStrictEqual(yield* leaks(Laws.noSecretLeak(inner, { secrets })), [
+        "database password in console.log"
+      ])
+
+      const after = Effect.flatMap(inner, ({ accessToken }) => Console.log(Redacted.value(accessToken)))
+      assert.deepStrictEqual(yield* leaks(Laws.noSecretLeak(after)), ["access token 1 in console.log"])
     }))
 
   it.effect("knows the secrets of an authority around the effect, and those that it is given", () =>

@@ -85,7 +85,7 @@ interface Finding extends Text {
   readonly secret: string
 }
 
-/** As it may be written: plain, in JSON, as Node inspects it, in a URL, in base64 at any place, and in hex. */
+/** As it may be written: plain, in text that is quoted, in a URL or a form, in base64 at any place, and in hex. */
 const formsOf = (secret: string): ReadonlyArray<string> => {
   const parts = secret.split(".")
   // The signature is what makes a token good.
@@ -94,13 +94,24 @@ const formsOf = (secret: string): ReadonlyArray<string> => {
   return Array.from(
     new Set(plain.flatMap((text) => [
       text,
-      JSON.stringify(text).slice(1, -1),
-      inspect(text).slice(1, -1),
-      encodeURIComponent(text.toWellFormed()),
+      ...quoted(text),
+      // As a body of JSON has it, which is printed in turn.
+      ...quoted(text).flatMap(quoted),
+      ...inUrl(text.toWellFormed()),
       ...[0, 1, 2].flatMap((shift) => base64At(text, shift)),
       Buffer.from(text).toString("hex")
     ]))
   )
+}
+
+/** In JSON, and as Node inspects it. */
+const quoted = (text: string): ReadonlyArray<string> =>
+  [JSON.stringify(text), inspect(text)].map((it) => it.slice(1, -1))
+
+const inUrl = (text: string): ReadonlyArray<string> => {
+  const { password, search } = Object.assign(new URL("https://host"), { password: text, search: text })
+  const form = new URLSearchParams({ "": text }).toString()
+  return [encodeURIComponent(text), password, search.slice(1), form.slice(1)]
 }
 
 /** The characters that stand for the text in base64, wherever it begins, without those that its neighbours share. */

@@ -5,9 +5,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Logger from "effect/Logger"
 import * as References from "effect/References"
+import * as Result from "effect/Result"
 import * as Semaphore from "effect/Semaphore"
 import * as Tracer from "effect/Tracer"
-import { format, inspect } from "node:util"
+import { formatWithOptions, inspect } from "node:util"
 
 /** Something that can be read of a run, and where. */
 export interface Text {
@@ -22,7 +23,7 @@ export const observed = <A, E, R>(
   Effect.gen(function*() {
     const texts: Array<Text> = []
     const spans: Array<Tracer.NativeSpan> = []
-    const loggers = [Logger.formatSimple, Logger.formatLogFmt, Logger.formatJson].map((logger) =>
+    const loggers = [Logger.formatSimple, Logger.formatLogFmt, Logger.formatJson, wholeCause].map((logger) =>
       Logger.make<unknown, void>((options) => {
         texts.push({ where: `a log at ${options.logLevel}`, text: logger.log(options) })
       })
@@ -34,14 +35,38 @@ export const observed = <A, E, R>(
         return span
       }
     })
-    const exit = yield* printing(effect, (where, text) => texts.push({ where, text })).pipe(
+    const around = yield* Around
+    const within = { one: Semaphore.makeUnsafe(1), texts }
+    const exit = yield* printing(
+      Effect.provideService(effect, Around, within),
+      around.one,
+      (where, text) => texts.push({ where, text })
+    ).pipe(
       Effect.exit,
       Effect.provide(Logger.layer(loggers)),
       Effect.provideService(References.MinimumLogLevel, "All"),
       Effect.provideService(Tracer.Tracer, tracer)
     )
-    return { exit, texts: [...texts, ...spans.flatMap(ofSpan), ...ofExit(exit)] }
+    // What is written in parts, as a body that comes in parts, may have a secret across two.
+    const written = ["stdout", "stderr"].map((name) => ({
+      where: name,
+      text: texts.flatMap(({ text, where }) => where === name ? [text] : []).join("")
+    }))
+    const seen = [...texts, ...written, ...spans.flatMap(ofSpan), ...ofExit(exit)]
+    for (const text of seen) around.texts?.push(text)
+    return { exit, texts: seen }
   })
+
+/** There is one console, and one output. What an effect within another shows, the other shows too. */
+const Around = Context.Reference<{
+  readonly one: Semaphore.Semaphore
+  readonly texts: Array<Text> | undefined
+}>("@effect-tenovos/testing/internal/observed/Around", {
+  defaultValue: () => ({ one: Semaphore.makeUnsafe(1), texts: undefined })
+})
+
+/** Of an error not only its message, as a logger with a format of its own may have it. */
+const wholeCause = Logger.make<unknown, string>(({ cause }) => printed(cause).join("\n"))
 
 const ofSpan = (span: Tracer.NativeSpan): ReadonlyArray<Text> => {
   const where = `the span ${span.name}`
@@ -49,6 +74,7 @@ const ofSpan = (span: Tracer.NativeSpan): ReadonlyArray<Text> => {
     { where: "the name of a span", text: span.name },
     ...Array.from(span.attributes, ([key, value]) => ({ where: `${where}, ${key}`, text: `${key}: ${print(value)}` })),
     ...span.events.map((event) => ({ where: `${where}, an event`, text: print(event) })),
+    ...span.links.map(({ attributes }) => ({ where: `${where}, a link`, text: print(attributes) })),
     ...(span.status._tag === "Ended" && Exit.isFailure(span.status.exit)
       ? printed(span.status.exit.cause).map((text) => ({ where: `${where}, its failure`, text }))
       : [])
@@ -62,54 +88,58 @@ const print = (value: unknown): string => typeof value === "string" ? value : in
 
 /** Everything that a program might print of a failure. */
 const printed = (cause: Cause.Cause<unknown>): ReadonlyArray<string> => [
-  Cause.pretty(cause),
+  ifPossible(() => Cause.pretty(cause)),
   ...[
     cause,
     ...cause.reasons.map((reason) =>
       Cause.isFailReason(reason) ? reason.error : Cause.isDieReason(reason) ? reason.defect : undefined
     )
   ].flatMap((value) => [
-    String(value),
-    JSON.stringify(value) ?? "",
+    ifPossible(() => String(value)),
+    ifPossible(() => JSON.stringify(value)),
     inspect(value, { depth: 20, showHidden: true }),
     value instanceof Error ? value.stack ?? "" : ""
   ])
 ]
 
+/** Not everything is a string or JSON: an object may contain itself, or have no prototype. */
+const ifPossible = (text: () => string | undefined): string => Result.getOrElse(Result.try(text), () => "") ?? ""
+
 // -----------------------------------------------------------------------------
 // What is printed
 // -----------------------------------------------------------------------------
 
-/** There is one console, and one output. */
-const Printing = Context.Reference("@effect-tenovos/testing/internal/observed/Printing", {
-  defaultValue: () => Semaphore.makeUnsafe(1)
-})
-
 const printing = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
+  one: Semaphore.Semaphore,
   record: (where: string, text: string) => void
 ): Effect.Effect<A, E, R> =>
-  Effect.flatMap(Printing, (one) =>
-    one.withPermit(Effect.acquireUseRelease(
-      Effect.sync(() => [
-        ...Object.entries(globalThis.console).flatMap(([name, method]) =>
-          typeof method === "function"
-            ? [replace(globalThis.console, name, (...args) => record(`console.${name}`, format(...args)))]
-            : []
-        ),
-        ...(["stdout", "stderr"] as const).map((name) =>
-          replace(process[name], "write", (chunk, ...others) => {
-            record(name, chunk instanceof Uint8Array ? Buffer.from(chunk).toString("utf8") : String(chunk))
-            // Whoever writes may wait for the end of it.
-            const written = others.at(-1)
-            if (typeof written === "function") process.nextTick(written)
-            return true
-          })
-        )
-      ]),
-      () => Effect.provideService(effect, Console.Console, globalThis.console),
-      (undo) => Effect.sync(() => undo.forEach((undo) => undo()))
-    )))
+  one.withPermit(Effect.acquireUseRelease(
+    Effect.sync(() => [
+      ...Object.entries(globalThis.console).flatMap(([name, method]) =>
+        typeof method === "function"
+          ? [
+            replace(
+              globalThis.console,
+              name,
+              (...args) => record(`console.${name}`, formatWithOptions({ depth: 20 }, ...args))
+            )
+          ]
+          : []
+      ),
+      ...(["stdout", "stderr"] as const).map((name) =>
+        replace(process[name], "write", (chunk, ...others) => {
+          record(name, chunk instanceof Uint8Array ? Buffer.from(chunk).toString("utf8") : String(chunk))
+          // Whoever writes may wait for the end of it.
+          const written = others.at(-1)
+          if (typeof written === "function") process.nextTick(written)
+          return true
+        })
+      )
+    ]),
+    () => Effect.provideService(effect, Console.Console, globalThis.console),
+    (undo) => Effect.sync(() => undo.forEach((undo) => undo()))
+  ))
 
 const replace = (target: object, name: string, method: (...args: Array<unknown>) => unknown): () => void => {
   const before = Object.getOwnPropertyDescriptor(target, name)
