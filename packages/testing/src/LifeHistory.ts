@@ -140,7 +140,7 @@ export const play = <R>(
           Effect.andThen(TestClock.adjust("1 millis"))
         ),
       Wait: ({ duration }) => TestClock.adjust(duration),
-      SetClock: ({ by }) => Effect.sync(() => setClock(Duration.toMillis(by))),
+      SetClock: ({ by }) => Effect.sync(() => setClock(Math.round(Duration.toMillis(by)))),
       Fail: ({ failure, next }) => tenovos.fail(failure, { next }),
       Delay: ({ duration }) => tenovos.delay(duration, { operations: ["authorize", "refresh"] }),
       Heal: () => tenovos.heal,

@@ -408,6 +408,15 @@ describe("a life history", () => {
         ]
       )
     }).pipe(Effect.provide(live())))
+
+  it.effect("sets the clock by what is no whole millisecond", () =>
+    Effect.gen(function*() {
+      const steps = [LifeHistory.Step.SetClock({ by: Duration.micros(1500n) }), LifeHistory.Step.Call()]
+      const history = new LifeHistory.LifeHistory({ clockOffset: Duration.zero, steps })
+      yield* LifeHistory.play(history, { layer: Plain.layer(), request: plain })
+
+      assert.strictEqual((yield* Effect.flatMap(controls, ({ counts }) => counts)).calls, 1)
+    }).pipe(Effect.provide(live())))
 })
 
 describe("a script", () => {
