@@ -54,7 +54,7 @@ export class SecretLeaked extends Schema.TaggedError<SecretLeaked>("@effect-teno
 
 /**
  * Runs the effect, and looks for secrets in what can be seen of it: its logs at every level and in every format, its
- * spans, its error, and what it prints, by Effect's `Console`, by `console` or to the process's output.
+ * spans, its metrics, its error, and what it prints, by Effect's `Console`, by `console` or to the process's output.
  *
  * **Details**
  *

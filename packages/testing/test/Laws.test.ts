@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import * as Redacted from "effect/Redacted"
 import * as Tracer from "effect/Tracer"
 import * as Plain from "./support/plain.ts"
@@ -129,6 +130,18 @@ describe("noSecretLeak", () => {
       assert.deepStrictEqual(yield* shows(Effect.fail(Object.assign(Object.create(null), { body }))), [
         "password in the error"
       ])
+    }))
+
+  it.effect("finds a secret in a metric", () =>
+    Effect.gen(function*() {
+      // Metrics are the whole process's, so it is no other test's.
+      const account = "number 7 of all accounts"
+      const counted = Metric.update(Metric.withAttributes(Metric.counter("calls"), { account }), 1)
+
+      assert.deepStrictEqual(
+        yield* leaks(Laws.noSecretLeak(counted, { secrets: { account: Redacted.make(account) } })),
+        ["account in a metric"]
+      )
     }))
 
   it.effect("can be asked of an effect within another, which knows what that one has met and shown", () =>

@@ -4,6 +4,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Logger from "effect/Logger"
+import * as Metric from "effect/Metric"
 import * as References from "effect/References"
 import * as Result from "effect/Result"
 import * as Semaphore from "effect/Semaphore"
@@ -52,7 +53,8 @@ export const observed = <A, E, R>(
       where: name,
       text: texts.flatMap(({ text, where }) => where === name ? [text] : []).join("")
     }))
-    const seen = [...texts, ...written, ...spans.flatMap(ofSpan), ...ofExit(exit)]
+    const metrics = (yield* Metric.snapshot).map((metric) => ({ where: "a metric", text: print(metric) }))
+    const seen = [...texts, ...written, ...metrics, ...spans.flatMap(ofSpan), ...ofExit(exit)]
     for (const text of seen) around.texts?.push(text)
     return { exit, texts: seen }
   })
