@@ -105,6 +105,11 @@ describe("noSecretLeak", () => {
       for (const url of [new URLSearchParams({ password }), new URL(`https://x/?password=${password}`)]) {
         assert.deepStrictEqual(yield* log(`${url}`), ["password in a log at Info"])
       }
+      assert.deepStrictEqual(yield* log(encodeURI(`https://x/?password=${password}`)), ["password in a log at Info"])
+      const long = { body: "-".repeat(20_000) + body }
+      assert.deepStrictEqual(yield* shows(Effect.withSpan(Effect.void, "long", { attributes: { long } })), [
+        "password in the span long, long"
+      ])
       assert.deepStrictEqual(
         yield* log(Object.assign(new URL("https://ada@x"), { password }).href),
         ["password in a log at Info"]

@@ -111,7 +111,7 @@ const quoted = (text: string): ReadonlyArray<string> =>
 const inUrl = (text: string): ReadonlyArray<string> => {
   const { password, search } = Object.assign(new URL("https://host"), { password: text, search: text })
   const form = new URLSearchParams({ "": text }).toString()
-  return [encodeURIComponent(text), password, search.slice(1), form.slice(1)]
+  return [encodeURIComponent(text), encodeURI(text), password, search.slice(1), form.slice(1)]
 }
 
 /** The characters that stand for the text in base64, wherever it begins, without those that its neighbours share. */

@@ -86,7 +86,10 @@ const ofSpan = (span: Tracer.NativeSpan): ReadonlyArray<Text> => {
 const ofExit = <A, E>(exit: Exit.Exit<A, E>): ReadonlyArray<Text> =>
   Exit.isSuccess(exit) ? [] : printed(exit.cause).map((text) => ({ where: "the error", text }))
 
-const print = (value: unknown): string => typeof value === "string" ? value : inspect(value, { depth: 20 })
+/** Nothing is left out for its length. */
+const whole = { depth: 20, maxArrayLength: null, maxStringLength: null }
+
+const print = (value: unknown): string => typeof value === "string" ? value : inspect(value, whole)
 
 /** Everything that a program might print of a failure. */
 const printed = (cause: Cause.Cause<unknown>): ReadonlyArray<string> => [
@@ -99,7 +102,7 @@ const printed = (cause: Cause.Cause<unknown>): ReadonlyArray<string> => [
   ].flatMap((value) => [
     ifPossible(() => String(value)),
     ifPossible(() => JSON.stringify(value)),
-    inspect(value, { depth: 20, showHidden: true }),
+    inspect(value, { ...whole, showHidden: true }),
     value instanceof Error ? value.stack ?? "" : ""
   ])
 ]
@@ -124,7 +127,7 @@ const printing = <A, E, R>(
             replace(
               globalThis.console,
               name,
-              (...args) => record(`console.${name}`, formatWithOptions({ depth: 20 }, ...args))
+              (...args) => record(`console.${name}`, formatWithOptions(whole, ...args))
             )
           ]
           : []
