@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url"
 import type { Answer, Request, Tokens } from "./support/authorityProcess.ts"
 import { emptyFolder } from "./support/databases.ts"
 
-const rounds = process.env["TENOVOS_LONG_RUN"] === undefined ? 10 : 200
+const rounds = process.env["TENOVOS_LONG_RUN"] === undefined ? 20 : 200
 
 /** Numbers from 0 to 1, the same ones each time (mulberry32). */
 const random = (seed: number) => () => {

@@ -279,7 +279,7 @@ export const races = <E>(name: string, database: Layer.Layer<SqlClient, E>): voi
 
   describe(`races on ${name}`, { timeout: 3_600_000 }, () => {
     it.effect("are decided as if one call came after the other, statement by statement", () =>
-      explained(long ? 100_000 : name === "postgres" ? 500 : 2_000, true, program, [keysLongOnTheirWay]))
+      explained(long ? 100_000 : 2_000, true, program, [keysLongOnTheirWay]))
 
     it.effect("are decided as if one call came after the other, all at once", () =>
       explained(long ? 2_000 : 100, false, program.map(allAtOnce)))
