@@ -19,7 +19,7 @@ const load = (): Promise<Mermaid> =>
     script.addEventListener("error", reject)
     script.addEventListener("load", () => {
       // The script leaves nothing but a global behind.
-      const { mermaid } = globalThis as unknown as { readonly mermaid: Mermaid }
+      const mermaid: Mermaid = Reflect.get(globalThis, "mermaid")
       const isDark = document.documentElement.classList.contains("dark")
       mermaid.initialize({
         startOnLoad: false,

@@ -34,11 +34,11 @@ const isHealthy: Answer = () => undefined
 
 /** Processes that share a place, on which leases last for ten seconds, and an authority that can be made to fail. */
 const make = Effect.gen(function*() {
-  const control = {
+  const control: { answer: typeof isHealthy; commit: Effect.Effect<void, AuthError.AuthError> } = {
     /** Instead of what a healthy authority would say. */
     answer: isHealthy,
     /** What is done to the store of a process before it commits. */
-    commit: Effect.void as Effect.Effect<void, AuthError.AuthError>
+    commit: Effect.void
   }
   const values = yield* Layer.build(KeyValueStore.layerMemory)
   const open = Effect.provideContext(SessionStoreKeyValue.make(), values)

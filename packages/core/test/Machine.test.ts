@@ -4,6 +4,7 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Headers from "effect/http/Headers"
 import * as Redacted from "effect/Redacted"
+import * as Struct from "effect/Struct"
 import * as fc from "fast-check"
 import * as machine from "../src/internal/machine.ts"
 
@@ -91,7 +92,7 @@ describe("decide", () => {
     ["rested", "a little life", "Cached", "Cached, start", "Cached, start", "wait, start", "wait, start"],
     ["rested", "more life", "Cached", "wait, start", "wait, start", "wait, start", "wait, start"],
     ["rested", "force", "wait, start", "wait, start", "wait, start", "wait, start", "wait, start"],
-    ...(Object.keys(demands) as ReadonlyArray<keyof typeof demands>).map((demand): Row => [
+    ...Struct.keys(demands).map((demand): Row => [
       "signing out",
       demand,
       ...Array.from({ length: 5 }, () => "wait for sign-out")

@@ -53,7 +53,12 @@ const observed = <A, E>(effect: Effect.Effect<A, E>) =>
       Effect.provideService(Tracer.Tracer, tracer)
     )
     const traced = spans.map((span) =>
-      inspect([span.name, Array.from(span.attributes), span.status, (span as Tracer.NativeSpan).events], { depth: 20 })
+      inspect([
+        span.name,
+        Array.from(span.attributes),
+        span.status,
+        span instanceof Tracer.NativeSpan ? span.events : []
+      ], { depth: 20 })
     )
     return { exit, texts: [...lines, ...traced], lines, spans }
   })

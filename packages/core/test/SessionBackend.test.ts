@@ -18,9 +18,10 @@ import { session } from "./support/sessions.ts"
 
 /** A place in memory, whose text can be looked at and changed. */
 const makePlace = () => {
+  const row: SessionBackend.Row = { generation: 0, text: "" }
   const place = {
-    row: { generation: 0, text: "" } as SessionBackend.Row,
-    aside: [] as Array<SessionBackend.Row>,
+    row,
+    aside: Array<SessionBackend.Row>(),
     fence: 0,
     leasedUntil: 0,
     isGap: false,

@@ -610,7 +610,8 @@ describe("processes", () => {
               child.stdout.on("data", (chunk) => output += chunk)
               const [code] = await once(child, "close")
               assert.strictEqual(code, 0)
-              return JSON.parse(output) as { committed: Array<number>; leased: Array<number> }
+              const done: { readonly committed: Array<number>; readonly leased: Array<number> } = JSON.parse(output)
+              return done
             }),
           { concurrency: "unbounded" }
         )

@@ -11,7 +11,6 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import { createServer, type IncomingHttpHeaders } from "node:http"
-import type { AddressInfo } from "node:net"
 
 const options: TenovosAuth.Options = {
   endpointUrl: "https://api.example/v1",
@@ -384,7 +383,8 @@ describe("redirects over a real socket", () => {
             response.writeHead(status, location === undefined ? {} : { location }).end(body)
           })
           server.listen(0, "127.0.0.1", () => {
-            const { port } = server.address() as AddressInfo
+            const address = server.address()
+            const port = typeof address === "object" ? address?.port : undefined
             const close = () => {
               server.closeAllConnections()
               server.close()

@@ -21,7 +21,7 @@ describe("POST /v1/auth/token", () => {
       assert.strictEqual(answer.status, 200)
       assert.strictEqual(answer.headers["content-type"], "application/json")
       assert.strictEqual(answer.headers["date"], "Thu, 01 Jan 1970 00:00:00 GMT")
-      assert.deepStrictEqual(Object.keys(answer.body as object), [
+      assert.deepStrictEqual(Object.keys(Object(answer.body)), [
         "endpointUrl",
         "clientId",
         "userPoolId",

@@ -53,7 +53,8 @@ const token = (body: unknown, apiKey?: string) =>
 
 const signIn = Effect.fnUntraced(function*({ apiKey, password, username }: Account = ada) {
   const { text } = yield* token({ username, password }, apiKey)
-  return JSON.parse(text) as fixtures.Issued
+  const issued: fixtures.Issued = JSON.parse(text)
+  return issued
 })
 
 const call = ({ session }: fixtures.Issued, apiKey: string = fixtures.apiKey) =>

@@ -12,7 +12,7 @@ const post = (origin: string, body: unknown) =>
 
 const signIn = async (origin: string): Promise<fixtures.Issued> => {
   const response = await post(origin, { username: fixtures.username, password: fixtures.password })
-  return await response.json() as fixtures.Issued
+  return response.json()
 }
 
 const call = async (origin: string, { session }: fixtures.Issued) => {
@@ -113,7 +113,7 @@ describe.skipIf(chromium.executablePath === undefined)(`/__inspector in a browse
       assert.strictEqual(await call(origin, issued), 401)
       await page.locator("#advanced", { hasText: "1h 0m ahead" }).waitFor()
       await page.locator("#sessions").getByText("over").waitFor()
-      const renewed = await (await post(origin, issued)).json() as fixtures.Issued
+      const renewed: fixtures.Issued = await (await post(origin, issued)).json()
       await page.locator("#sessions summary").click()
       await press("Revoke ada's session", /Revoked a session of ada/)
       assert.strictEqual(await call(origin, renewed), 401)

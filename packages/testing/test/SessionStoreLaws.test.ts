@@ -29,10 +29,10 @@ interface Memory {
 }
 
 /** What the handles of a place share, and the latches of those who listen. */
-const makeMemory = () => ({
-  memory: { row: { generation: 0, text: "" }, fence: 0, leasedUntil: 0, isGap: false } as Memory,
-  latches: new Set<Latch.Latch>()
-})
+const makeMemory = () => {
+  const memory: Memory = { row: { generation: 0, text: "" }, fence: 0, leasedUntil: 0, isGap: false }
+  return { memory, latches: new Set<Latch.Latch>() }
+}
 
 /** A right backend over a memory that is shared, unless it is broken somewhere. */
 const makeBackend = (

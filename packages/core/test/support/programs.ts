@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
+import * as Struct from "effect/Struct"
 import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
 import type { Outage, Violation } from "./modelAuthority.ts"
@@ -378,7 +379,7 @@ const settings: fc.Arbitrary<Settings> = fc.record({
   ).map((seconds) => seconds * second),
   tokens: fc.constantFrom("jwt", "opaque"),
   dated: fc.boolean(),
-  policy: fc.constantFrom(...Object.keys(policies) as ReadonlyArray<Settings["policy"]>),
+  policy: fc.constantFrom(...Struct.keys(policies)),
   skew: fc.oneof(fc.constant(0), fc.integer({ min: -3000, max: 3000 }), fc.integer({ min: -day, max: day })),
   start: fc.nat(999),
   seed: fc.nat(1000)
@@ -464,7 +465,7 @@ export const holds = ({ rules, runs, settings: given = {}, weights }: Focus): Pr
   )
 
 const weighted = (weights: Weights): ReadonlyArray<fc.Arbitrary<Step>> =>
-  (Object.keys(steps) as ReadonlyArray<keyof typeof steps>)
+  Struct.keys(steps)
     .flatMap((name) => Array.from({ length: weights[name] ?? 0 }, () => steps[name]))
 
 const parameters = <A>(runs: number): fc.Parameters<A> => ({

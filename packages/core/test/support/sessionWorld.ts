@@ -11,6 +11,7 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
@@ -481,7 +482,7 @@ export class SessionWorld {
     if ((kind._tag === "get" || kind._tag === "post") && statuses.length === 1 && statuses[0] === 401) {
       authority.violate(8, `${show(kind)} was refused, and not sent again`)
     }
-    const token = authority.tokens.get(this.accessTokenOf(kind, exit.value) ?? "")
+    const token = authority.tokens.get(this.accessTokenOf(exit.value) ?? "")
     if (token === undefined) return
     if (authority.isKnownExpired(token)) {
       authority.violate(1, `${show(kind)} was served ${token.name} ${this.now() - token.expiresAt} ms after its end`)
@@ -510,19 +511,13 @@ export class SessionWorld {
     }
   }
 
-  private accessTokenOf(kind: CallKind, value: unknown): string | undefined {
-    switch (kind._tag) {
-      case "session":
-      case "force":
-      case "minimum":
-        return Redacted.value((value as { accessToken: Redacted.Redacted }).accessToken)
-      case "accessToken":
-        return Redacted.value(value as Redacted.Redacted)
-      case "headers":
-        return (value as Record<string, string>)["accesstoken"]
-      default:
-        return undefined
-    }
+  private accessTokenOf(value: unknown): string | undefined {
+    const token = Predicate.hasProperty(value, "accessToken")
+      ? value.accessToken
+      : Predicate.hasProperty(value, "accesstoken")
+      ? value.accesstoken
+      : value
+    return Redacted.isRedacted(token) ? String(Redacted.value(token)) : Predicate.isString(token) ? token : undefined
   }
 
   /** What must hold whenever nothing moves: nobody waits for a pause while the session at hand is good. */
