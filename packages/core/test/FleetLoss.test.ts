@@ -1,15 +1,18 @@
 import { AuthError, Session, SessionStore, TenovosAuth } from "@effect-tenovos/core"
 import { ScriptedAuthority } from "@effect-tenovos/testing"
 import { assert, describe, it } from "@effect/vitest"
+import { assertEquals } from "@effect/vitest/utils"
 import * as DateTime from "effect/DateTime"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
-import { healthy, options, received, session } from "./support/scripted.ts"
+import { healthy, options, received, session, settled } from "./support/scripted.ts"
 import { session as sessionOf } from "./support/sessions.ts"
 
 // What those do who share a store that loses its answers, or all that it had.
@@ -138,6 +141,87 @@ describe("a session that could not be stored", () => {
 
         assert.strictEqual((yield* control.store.read).generation, 2)
         assert.deepStrictEqual(yield* received, ["authorize", "authorize"])
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.effect("is not stored while its refresh token is being spent", () =>
+    Effect.gen(function*() {
+      const { control, layer } = yield* make
+      yield* Effect.gen(function*() {
+        yield* outage(control)
+        // The store is back amid the exchange, and is tried again meanwhile.
+        let amid = 0
+        control.amid = Effect.sync(() => control.isReachable = true).pipe(
+          Effect.andThen(Effect.sleep("8 seconds")),
+          Effect.andThen(Effect.orDie(control.store.read)),
+          Effect.map(({ generation }) => amid = generation)
+        )
+        const auth = yield* TenovosAuth.TenovosAuth
+        const renewal = yield* Effect.forkChild(auth.sessionWith({ forceRefresh: true }), { startImmediately: true })
+        yield* TestClock.adjust("9 seconds")
+        const renewed = yield* Fiber.join(renewal)
+        assert.strictEqual(amid, 1)
+
+        yield* TestClock.adjust("1 minute")
+        const { session: stored } = yield* control.store.read
+        assertEquals(Option.getOrThrow(stored).accessToken, renewed.accessToken)
+        assert.deepStrictEqual(yield* received, ["authorize", "authorize", "refresh"])
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.effect("is not spent while it is being stored", () =>
+    Effect.gen(function*() {
+      const { control, layer } = yield* make
+      yield* Effect.gen(function*() {
+        yield* outage(control)
+        control.isReachable = true
+        const { store } = control
+        const [asked, answered] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+        control.store = {
+          ...store,
+          commit: (...args) =>
+            Deferred.succeed(asked, undefined).pipe(
+              Effect.andThen(Deferred.await(answered)),
+              Effect.andThen(store.commit(...args))
+            )
+        }
+        yield* TestClock.adjust("1 second")
+        yield* Deferred.await(asked)
+        control.isReachable = false
+        yield* TenovosAuth.TenovosAuth.use((auth) => auth.sessionWith({ forceRefresh: true }))
+        yield* Deferred.succeed(answered, undefined)
+
+        assert.deepStrictEqual(yield* received, ["authorize", "authorize", "authorize"])
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.effect("stays signed out of where the answer of its write comes late", () =>
+    Effect.gen(function*() {
+      const { control, layer } = yield* make
+      yield* Effect.gen(function*() {
+        const { accessToken } = yield* outage(control)
+        control.isReachable = true
+        const { store } = control
+        const [asked, answered] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+        control.store = {
+          ...store,
+          commit: (...args) =>
+            store.commit(...args).pipe(
+              Effect.tap(() => Deferred.succeed(asked, undefined)),
+              Effect.tap(() => Deferred.await(answered))
+            ),
+          clear: () => Effect.fail(failure)
+        }
+        yield* TestClock.adjust("1 second")
+        yield* Deferred.await(asked)
+        const auth = yield* TenovosAuth.TenovosAuth
+        yield* auth.signOut
+        yield* Deferred.succeed(answered, undefined)
+        yield* settled
+        control.store = store
+        const next = yield* auth.session
+
+        assert.notStrictEqual(Redacted.value(next.accessToken), Redacted.value(accessToken))
       }).pipe(Effect.provide(layer))
     }))
 

@@ -120,11 +120,15 @@ export const make = ({ background, credentials, endpoint, publish, steady, store
 
   /** Under the lease, where the store is as it was when the session was made. */
   const commit = (own: Unstored, { generation, session }: Stored, lease: Lease): Effect.Effect<boolean, AuthError> =>
-    store.commit(own.session, generation, lease).pipe(
-      Effect.tapError(() => Effect.sync(() => own.mayBeStored = true)),
+    Effect.suspend(() => {
+      own.mayBeStored = true
+      return store.commit(own.session, generation, lease)
+    }).pipe(
       Effect.tap((committed) => {
-        if (!committed) return Effect.void
-        if (unstored === own) unstored = undefined
+        own.mayBeStored = committed
+        // What is no longer in hand is that of whoever has taken its place: a sign-out that has come amid the write ends it.
+        if (!committed || unstored !== own) return Effect.void
+        unstored = undefined
         outdated = 0
         seen = own.session.generation
         const replaced = [...own.replaces, ...Option.toArray(session)].filter((one) => !isSame(one, own.spent))
@@ -200,6 +204,7 @@ export const make = ({ background, credentials, endpoint, publish, steady, store
           if (!isOwn && error !== undefined && !flight.isAwaited() && held !== undefined && lives(now)(held)) {
             return yield* error
           }
+          if (isOwn) before.isBeingSpent = true
           const answer = yield* restore(Option.match(token, {
             // Whoever has nothing to sign in with needs the store.
             onNone: () =>
@@ -208,7 +213,9 @@ export const make = ({ background, credentials, endpoint, publish, steady, store
               isOwn || lease === undefined
                 ? refreshOwn(flight, session, lease)
                 : refreshStored(flight, session, lease)
-          }))
+          })).pipe(Effect.ensuring(Effect.sync(() => {
+            if (isOwn) before.isBeingSpent = false
+          })))
           if (answer._tag === "Refused" || answer._tag === "SignedOut") return answer
 
           const session = new Session({
@@ -227,6 +234,7 @@ export const make = ({ background, credentials, endpoint, publish, steady, store
             base,
             spent,
             mayBeStored: false,
+            isBeingSpent: false,
             replaces: replaced.filter((one) => !isSame(one, spent))
           }
           unstored = own
@@ -261,13 +269,12 @@ export const make = ({ background, credentials, endpoint, publish, steady, store
       const stored = yield* look
       const now = yield* DateTime.now
       if (isDone() || unstored === undefined) return undefined
-      if (lease === undefined || lease.fence !== stored.fence) return yield* busy
+      if (lease === undefined || lease.fence !== stored.fence || unstored.isBeingSpent) return yield* busy
       if (stored.generation > unstored.base) {
         yield* giveWay(sessionOf(stored))
         const newer = Option.filter(sessionOf(stored), lives(now))
         return Option.isSome(newer) ? yield* came("Adopted", newer.value) : { _tag: "SignedOut" }
       }
-      unstored.mayBeStored = false
       return (yield* commit(unstored, stored, lease)) ? undefined : yield* busy
     }))
 
@@ -307,8 +314,10 @@ interface Unstored {
   readonly spent: Session | undefined
   /** Sessions that nobody uses any more as soon as this one is stored. */
   readonly replaces: ReadonlyArray<Session>
-  /** A write of it has failed, and may have been done all the same, or be done yet: others may have its refresh token. */
+  /** A write of it is on its way, or has failed and may be done all the same: others may have its refresh token. */
   mayBeStored: boolean
+  /** Its refresh token is on its way to the authority, without the lease. */
+  isBeingSpent: boolean
 }
 
 const isSame = (one: Session, other: Session | undefined): boolean => Equal.equals(one.accessToken, other?.accessToken)
@@ -324,5 +333,5 @@ const isOfOneSignIn = (one: Session, other: Session): boolean =>
 const ofDifferentSignIns = (sessions: ReadonlyArray<Session>): ReadonlyArray<Session> =>
   sessions.filter((session, i) => !sessions.slice(0, i).some((earlier) => isOfOneSignIn(earlier, session)))
 
-/** Somebody else has the lease. */
+/** Somebody else has the lease, or the session is just being renewed. */
 const busy = Effect.fail(new AuthError({ reason: new StoreFailure({ operation: "lease" }) }))
