@@ -252,6 +252,7 @@ describe("a session that could not be stored", () => {
         const next = yield* TenovosAuth.TenovosAuth.use((auth) => auth.sessionWith({ forceRefresh: true }))
 
         assert.notStrictEqual(Redacted.value(next.accessToken), Redacted.value(accessToken))
+        yield* TestClock.adjust("1 hour")
         assert.deepStrictEqual(yield* received, ["authorize", "authorize", "authorize", "expire"])
       }).pipe(Effect.provide(layer))
     }))

@@ -16,9 +16,13 @@ import type { Flight } from "./flight.ts"
 import * as reach from "./reach.ts"
 import * as rungs from "./rungs.ts"
 import { isOver, type Outcome } from "./rungs.ts"
+import { sleepUntil } from "./steady.ts"
 
 /** Whoever waits for an exchange of somebody else no longer than this counts it as failed. */
 const turnTimeout = Duration.seconds(60)
+
+/** Milliseconds before its end in which nobody counts on an access token any more, and it is still good to end its session. */
+const lastMoment = 5000
 
 /** What is known of the store when the wait for others is over. */
 interface Turn {
@@ -61,8 +65,9 @@ export const make = ({ background, credentials, endpoint, publish, steady, store
   })
 
   /**
-   * Ends what nobody will use any more and others could go on with, in the background. The authority asks for an access token
-   * that has not ended.
+   * Ends what nobody will use any more and others could go on with, in the background. What was stored may be in the hands of
+   * others, who serve it until they look again: where they find a successor then, it is left to them up to its last moment,
+   * as the authority asks for an access token that has not ended.
    */
   const abandon = (sessions: ReadonlyArray<Session>, successor: Option.Option<Session>) =>
     Effect.flatMap(DateTime.now, (now) =>
@@ -70,7 +75,10 @@ export const make = ({ background, credentials, endpoint, publish, steady, store
         ofDifferentSignIns([...Option.toArray(successor), ...sessions]).slice(Option.isSome(successor) ? 1 : 0).filter(
           (session) => lives(now)(session) && isRefreshable(session, now)
         ),
-        (session) => background(Effect.ignore(expire(session))),
+        (session) => {
+          const wait = Option.isSome(successor) ? Duration.toMillis(remaining(session, now)) - lastMoment : 0
+          return background(Effect.andThen(sleepUntil(steady, steady() + wait), Effect.ignore(expire(session))))
+        },
         { discard: true }
       ))
 
