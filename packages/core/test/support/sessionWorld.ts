@@ -54,8 +54,8 @@ interface Call {
 
 /** A span of the wall clock, before so many jumps back. */
 interface Look {
-  readonly jumps: number
-  readonly from: number
+  jumps: number
+  from: number
   end: number
   over: boolean
 }
@@ -396,9 +396,13 @@ export class SessionWorld {
       this.jump(again.end + 1000 - this.wall())
       return this.avoidBlindSpot()
     }
-    const look = { jumps: backward, from: this.wall(), end: this.wall(), over: false }
+    const look = { ...this.lookNow(), over: false }
     this.looks.push(look)
     return look
+  }
+
+  private lookNow(): Omit<Look, "over"> {
+    return { jumps: this.authority.jumps.backward, from: this.wall(), end: this.wall() }
   }
 
   /** A call looks at the clock whenever it sends, from its beginning to its end. */
@@ -556,10 +560,16 @@ export class SessionWorld {
 
   /** The client's clock is set. */
   jump(millis: number): void {
-    for (const look of this.looks) if (!look.over) this.extend(look)
+    const open = this.looks.filter(({ over }) => !over)
+    for (const look of open) {
+      this.extend(look)
+      this.looks.push({ ...look, over: true })
+    }
     this.skew += millis
     if (millis > 0) this.authority.jumps.forward += millis
     else this.authority.jumps.backward -= millis
+    // Whoever is still under way looks again, at the clock as it is now.
+    for (const look of open) Object.assign(look, this.lookNow())
   }
 
   /** The world is well again; then so must be the client. */
