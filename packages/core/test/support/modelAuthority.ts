@@ -117,7 +117,9 @@ export class ModelAuthority {
   demanded = false
   /** Whether somebody is signing out. */
   isSigningOut: () => boolean = () => false
-  /** Whether the client asks under the lease, and so can store what comes. */
+  /** How many tokens have reached the client. */
+  delivered = 0
+  /** Whether the client can store what comes. */
   isStorable: () => boolean = () => true
   /** A token has come that can't be stored at once. */
   cannotStore: (token: string) => void = () => {}
@@ -429,10 +431,14 @@ export class ModelAuthority {
   }
 
   private expire({ session: { accessToken, refreshToken } }: RefreshBody): Answer {
-    const family = this.tokens.get(accessToken)?.family ?? this.families.get(refreshToken)
+    const token = this.tokens.get(accessToken)
+    const family = token?.family ?? this.families.get(refreshToken)
     if (family !== undefined) family.revoked = true
-    if (!this.isSigningOut() && this.current !== undefined && this.current.family === family) {
-      this.violate(4, `${this.current.name} was ended, and nobody had signed out`)
+    if (!this.isSigningOut() && this.current !== undefined) {
+      if (this.current.family === family) this.violate(4, `${this.current.name} was ended, and nobody had signed out`)
+      if (token !== undefined && this.leastLife(token) > 10_000) {
+        this.violate(4, `${token.name} was ended, and others may serve it`)
+      }
     }
     return { status: 200, headers: {}, body: `{"session":{"accessToken":""}}` }
   }
@@ -491,6 +497,7 @@ export class ModelAuthority {
 
   private deliver(token: Token, refreshToken: string | undefined): void {
     token.deliveredAt = this.now()
+    this.delivered++
     if (!token.isStorable) this.cannotStore(token.name)
     // Answers are stamped with whole seconds, and on their way for a while: within that clocks count as equal.
     const behind = this.clockBehind()

@@ -91,8 +91,10 @@ export class SessionWorld {
   isGap = false
   /** Whether the store was last seen out of reach: what comes then is stored later. */
   isStoreLost = false
-  /** Tokens that came then. */
-  readonly unstorable = new Set<string | undefined>()
+  /** Tokens that came then, and the generation that the client knew of the store. */
+  readonly unstorable = new Map<string | undefined, number>()
+  /** The generation that the client has last seen or made. */
+  known = 0
   signingOut = 0
   stored: SessionStore.Stored = { generation: 0, fence: 0, session: Option.none() }
   /** When the keeper was done with storing a session, of whatever success. */
@@ -121,10 +123,10 @@ export class SessionWorld {
     }
     this.authority.clockBehind = () => -this.skew
     this.authority.isSigningOut = () => this.signingOut > 0
-    this.authority.isStorable = () => this.leases > 0 && !this.isStoreLost
+    this.authority.isStorable = () => !this.isStoreLost
     this.authority.cannotStore = (name) => {
       this.committed.set(name, this.now())
-      this.unstorable.add(name)
+      this.unstorable.set(name, this.known)
     }
     this.authority.isDemanded = () =>
       [...this.pending].some(({ kind }) => kind._tag === "force" || kind._tag === "minimum")
@@ -186,8 +188,11 @@ export class SessionWorld {
         const current = this.authority.current?.name
         const isOther = Option.getOrUndefined(name) !== current
         if (isOther && Option.isSome(name)) this.authority.adoptable()
-        // What could not be stored may have been made without knowing of what is there, and gives way to it then.
-        if (isOther && this.unstorable.has(current) && !this.isStoreTooSlow) this.authority.givesWay()
+        // What could not be stored was made without knowing of what is there, and gives way to it then.
+        const base = this.unstorable.get(current)
+        const isNews = base !== undefined && this.stored.generation > base
+        if (isOther && isNews && !this.isStoreTooSlow) this.authority.givesWay()
+        this.known = this.stored.generation
         return this.stored
       }),
       commit: (session, expected) => {
@@ -196,6 +201,7 @@ export class SessionWorld {
         return operation("commit", () => {
           if (this.stored.generation !== expected || session.generation <= expected) return false
           this.stored = { ...this.stored, generation: session.generation, session: Option.some(session) }
+          this.known = session.generation
           this.isGap = false
           changed()
           return true
@@ -211,6 +217,7 @@ export class SessionWorld {
         operation("clear", () => {
           if (this.stored.generation !== generation) return false
           this.stored = { ...this.stored, generation: generation + 1, session: Option.none() }
+          this.known = generation + 1
           this.isGap = false
           changed()
           return true
@@ -228,7 +235,14 @@ export class SessionWorld {
             this.authority.isGap = isGap
             const fence = this.stored.fence + 1
             this.stored = { ...this.stored, fence }
-            return Option.some({ fence, isGap, leaveGap: Effect.sync(() => leavesGap = true) })
+            const { delivered } = this.authority
+            const leaveGap = Effect.sync(() => {
+              leavesGap = true
+              if (this.authority.delivered === delivered && !this.authority.closing) {
+                this.authority.violate(10, "the next is told to sign in, and nothing was spent")
+              }
+            })
+            return Option.some({ fence, isGap, leaveGap })
           }),
           Option.match({
             onNone: () => Effect.void,
@@ -266,6 +280,7 @@ export class SessionWorld {
 
   readonly open: Effect.Effect<void> = Effect.suspend(() => {
     const scope = Scope.makeUnsafe()
+    this.known = 0
     this.authority.opened(Option.getOrUndefined(Option.map(this.stored.session, ({ accessToken, refreshToken }) => ({
       accessToken: Redacted.value(accessToken),
       refreshToken: refreshToken === undefined ? undefined : Redacted.value(refreshToken)
