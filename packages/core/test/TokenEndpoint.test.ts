@@ -414,6 +414,13 @@ describe("refresh", () => {
       )
     })
 
+  it.effect("is of the same sign-in, whatever the answer says of when that was", () =>
+    Effect.gen(function*() {
+      const later = jwt({ iat: now / 1000, exp: now / 1000 + 3600, auth_time: now / 1000 + 60 })
+
+      assert.strictEqual(DateTime.toEpochMillis((yield* refreshed({ accessToken: later })).authenticatedAt), now)
+    }))
+
   it.effect("sends both tokens to the session's endpoint", () =>
     Effect.gen(function*() {
       const before = yield* session

@@ -69,9 +69,8 @@ export const toSession = (
       ...defined({ idToken, refreshToken }),
       issuedAt: DateTime.makeUnsafe(now),
       expiresAt: DateTime.makeUnsafe(expiresAt),
-      authenticatedAt: authenticatedAt !== undefined
-        ? DateTime.makeUnsafe(authenticatedAt)
-        : previous?.authenticatedAt ?? DateTime.makeUnsafe(now),
+      // Tells sign-ins apart, so it stays what it was whatever an answer says.
+      authenticatedAt: previous?.authenticatedAt ?? DateTime.makeUnsafe(authenticatedAt ?? now),
       clockOffset: Duration.millis(clockOffset),
       generation: (previous?.generation ?? 0) + 1,
       ...defined({
