@@ -195,35 +195,35 @@ describe("a session that could not be stored", () => {
       }).pipe(Effect.provide(layer))
     }))
 
-  it.effect("stays signed out of where the answer of its write comes late", () =>
-    Effect.gen(function*() {
-      const { control, layer } = yield* make
-      yield* Effect.gen(function*() {
-        const { accessToken } = yield* outage(control)
-        control.isReachable = true
-        const { store } = control
-        const [asked, answered] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
-        control.store = {
-          ...store,
-          commit: (...args) =>
-            store.commit(...args).pipe(
-              Effect.tap(() => Deferred.succeed(asked, undefined)),
-              Effect.tap(() => Deferred.await(answered))
-            ),
-          clear: () => Effect.fail(failure)
-        }
-        yield* TestClock.adjust("1 second")
-        yield* Deferred.await(asked)
-        const auth = yield* TenovosAuth.TenovosAuth
-        yield* auth.signOut
-        yield* Deferred.succeed(answered, undefined)
-        yield* settled
-        control.store = store
-        const next = yield* auth.session
+  for (const isDone of [true, false]) {
+    it.effect(`stays signed out of where ${isDone ? "the answer of " : ""}its write comes late`, () =>
+      Effect.gen(function*() {
+        const { control, layer } = yield* make
+        yield* Effect.gen(function*() {
+          const { accessToken } = yield* outage(control)
+          control.isReachable = true
+          const { store } = control
+          const [asked, answered] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+          const late = Effect.andThen(Deferred.succeed(asked, undefined), Deferred.await(answered))
+          control.store = {
+            ...store,
+            commit: (...args) =>
+              isDone ? Effect.tap(store.commit(...args), late) : Effect.andThen(late, store.commit(...args)),
+            clear: () => Effect.fail(failure)
+          }
+          yield* TestClock.adjust("1 second")
+          yield* Deferred.await(asked)
+          const auth = yield* TenovosAuth.TenovosAuth
+          yield* auth.signOut
+          yield* Deferred.succeed(answered, undefined)
+          yield* settled
+          control.store = store
+          const next = yield* auth.session
 
-        assert.notStrictEqual(Redacted.value(next.accessToken), Redacted.value(accessToken))
-      }).pipe(Effect.provide(layer))
-    }))
+          assert.notStrictEqual(Redacted.value(next.accessToken), Redacted.value(accessToken))
+        }).pipe(Effect.provide(layer))
+      }))
+  }
 
   it.effect("is ended, and not stored, where somebody has signed out since", () =>
     Effect.gen(function*() {

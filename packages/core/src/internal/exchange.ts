@@ -299,9 +299,11 @@ export const make = ({ background, credentials, endpoint, publish, steady, store
   const end = (inHand: ReadonlyArray<Session>) =>
     Effect.gen(function*() {
       const found = [...inHand, ...(unstored === undefined ? [] : [unstored.session, ...unstored.replaces])]
+      // A write that is still on its way is signed out of, too.
+      const late = unstored?.mayBeStored === true ? unstored.session.generation : 0
       unstored = undefined
       const cleared = yield* Effect.exit(clear(found))
-      outdated = Exit.isFailure(cleared) ? seen ?? Infinity : 0
+      outdated = Exit.isFailure(cleared) ? Math.max(seen ?? Infinity, late) : 0
       const ended = yield* Effect.forEach(ofDifferentSignIns(found), (session) => Effect.exit(expire(session)))
       // The authority is told in any case; but a store that still has the session is no success.
       yield* Effect.all([...ended, cleared])
