@@ -87,6 +87,20 @@ describe("a write that was done and said to have failed", () => {
         }).pipe(Effect.provide(layer))
       }))
   }
+
+  it.effect("leaves a gap when its refresh token is spent, and what comes of it can't be stored", () =>
+    Effect.gen(function*() {
+      const { control, layer } = yield* make
+      yield* Effect.gen(function*() {
+        control.isMute = true
+        yield* session
+        control.isWritable = false
+        yield* TenovosAuth.TenovosAuth.use((auth) => auth.sessionWith({ forceRefresh: true }))
+
+        assert.deepStrictEqual(yield* received, ["authorize", "refresh"])
+        assert.isTrue(Option.getOrThrow(yield* Effect.scoped(control.store.lease)).isGap)
+      }).pipe(Effect.provide(layer))
+    }))
 })
 
 describe("a write that has failed, and may arrive later", () => {

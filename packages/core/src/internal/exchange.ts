@@ -161,8 +161,8 @@ export const make = ({ background, credentials, endpoint, publish, steady, store
           const now = yield* DateTime.now
           const renewed = Option.filter(latest, (session) => isOther && lives(now)(session) && !isSame(session, held))
           if (Option.isSome(lease) || Option.isSome(renewed) || !flight.isWanted()) {
-            // A write that is still on its way is refused from now on.
-            if (Option.isSome(lease) && unstored !== undefined && Option.contains(latest, unstored.session)) {
+            // A write that has not been done is refused from now on.
+            if (Option.isSome(lease) && unstored !== undefined && read.generation <= unstored.base) {
               unstored.mayBeStored = false
             }
             return { stored, renewed, lease: Option.getOrUndefined(lease) }
@@ -203,7 +203,8 @@ export const make = ({ background, credentials, endpoint, publish, steady, store
           const base = seen ?? 0
           const now = yield* DateTime.now
           const latest = latestOf(stored, held)
-          const isOwn = before !== undefined && !before.mayBeStored && Option.contains(latest, before.session)
+          const isOwn = before !== undefined && !before.mayBeStored && base <= before.base &&
+            Option.contains(latest, before.session)
           // Without the lease somebody else may be spending the refresh token. Signing in takes nothing from anybody.
           const token = Option.filter(
             latest,
