@@ -281,6 +281,7 @@ export class SessionWorld {
   readonly open: Effect.Effect<void> = Effect.suspend(() => {
     const scope = Scope.makeUnsafe()
     this.known = 0
+    this.isStoreLost = false
     this.authority.opened(Option.getOrUndefined(Option.map(this.stored.session, ({ accessToken, refreshToken }) => ({
       accessToken: Redacted.value(accessToken),
       refreshToken: refreshToken === undefined ? undefined : Redacted.value(refreshToken)
