@@ -39,7 +39,7 @@ export const SignOut: Data.TaggedEnum.Constructor<SignOut> = Data.taggedEnum<Sig
  * - `Invalidated`: the API refused the access token before its end.
  * - `StoreFailed`: the session could not be read or stored. It is served from memory, and stored once that is possible.
  * - `RefreshTokenExpiring`: the refresh token ends within three days; then the credentials are needed.
- * - `SignedOut`: the session was ended, here or by somebody who shares the store.
+ * - `SignedOut`: the session was ended, here. Where somebody who shares the store has ended it, the state alone tells.
  *
  * @category models
  * @since 0.1.0
