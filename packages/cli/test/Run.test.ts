@@ -29,7 +29,7 @@ describe("tenovos run", { timeout: 60_000 }, () => {
   it("has no token in its own arguments and environment", { skip: process.platform !== "linux" }, async () => {
     const ada = await signedIn()
     const token = (await ada.run(["token"])).stdout.trim()
-    const { child } = ada.start(["run", "--", "sh", "-c", "echo ready; exec sleep 20"])
+    const { child } = ada.start(["run", "--", "sh", "-c", "echo ready; while :; do sleep 0.05; done"])
     const own = (file: string) => readFileSync(`/proc/${child.pid}/${file}`, "utf8")
     const its = (file: string) => readFileSync(`/proc/${own(`task/${child.pid}/children`).trim()}/${file}`, "utf8")
     await once(child.stdout, "data")
