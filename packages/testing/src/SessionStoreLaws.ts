@@ -4,6 +4,8 @@
  * A law is checked on a place of its own, which is empty at first and can be opened any number of times: each handle stands
  * for another process that shares the place. A law that does not hold fails with {@link LawBroken}.
  *
+ * The module is long because it is a list: no law needs another, and who reads one reads no more than that.
+ *
  * @since 0.1.0
  */
 import type { AuthError, SessionStore } from "@effect-tenovos/core"
