@@ -1,10 +1,10 @@
 // Makes of the command one script for each thing that it can do, which start in a third of the time that all its modules
 // take. Those stay beside it, for whoever imports them.
-import { build, type BuildOptions, type Plugin } from "esbuild"
-import { readFileSync, rmSync } from "node:fs"
+import { chmodSync, rmSync } from "node:fs"
 import { isBuiltin } from "node:module"
+import { type OutputAsset, type OutputChunk, type OutputOptions, type Plugin, rolldown } from "rolldown"
 
-const outdir = "packages/cli/bundle"
+const dir = "packages/cli/bundle"
 
 /**
  * To import a module of Node's is to read all that it exports, and `node:http` loads for that what `fetch` needs. So one is
@@ -12,76 +12,79 @@ const outdir = "packages/cli/bundle"
  */
 const builtins: Plugin = {
   name: "builtins",
-  setup: ({ onLoad, onResolve }) => {
-    onResolve({ filter: /.*/ }, ({ path }) => isBuiltin(path) ? { path, namespace: "builtin" } : undefined)
-    onLoad({ filter: /.*/, namespace: "builtin" }, ({ path }) => {
-      const load = `process.getBuiltinModule(${JSON.stringify(path)})`
-      const builtin: unknown = process.getBuiltinModule(path)
-      return typeof builtin !== "object" || builtin === null ? { contents: `module.exports = ${load}` } : {
-        contents: `for (const name of ${JSON.stringify(Object.keys(builtin))}) {
-          Object.defineProperty(exports, name, { enumerable: true, get: () => ${load}[name] })
-        }`
-      }
-    })
+  resolveId: (id) => isBuiltin(id) ? { id: `\0builtin:${id}`, moduleSideEffects: false } : undefined,
+  load: (id) => {
+    const [, path] = /^\0builtin:(.*)$/.exec(id) ?? []
+    if (path === undefined) return undefined
+    const load = `process.getBuiltinModule(${JSON.stringify(path)})`
+    const builtin: unknown = process.getBuiltinModule(path)
+    // Node itself has loaded the one of paths, and Effect makes a service of all its properties.
+    const isAtHand = path === "node:path" || typeof builtin !== "object" || builtin === null
+    if (isAtHand) return `module.exports = ${load}`
+    // By a prototype: what is the object's own would be copied wherever it is imported.
+    return `module.exports = Object.create(new Proxy({}, {
+      get: (_, name) => ${load}[name],
+      has: (_, name) => name in ${load}
+    }))`
   }
 }
 
 /** No command speaks WebSocket, but Effect's server for Node would. What it needs for that is left out. */
 const noWebSockets: Plugin = {
   name: "no-web-sockets",
-  setup: ({ onLoad, onResolve }) => {
-    onResolve({ filter: /^ws$/ }, ({ path }) => ({ path, namespace: "no-web-sockets" }))
-    onLoad({ filter: /.*/, namespace: "no-web-sockets" }, () => ({
-      contents: `for (const name of ["WebSocket", "WebSocketServer"]) {
-        Object.defineProperty(exports, name, { get: () => { throw new Error("There are no WebSockets here") } })
-      }`
-    }))
-  }
-}
-
-/**
- * Beside that server stands one for tests, with a good part of the platform. It would be kept although nobody wants it,
- * since to read the property that it is made of might do something.
- */
-const noTestServer: Plugin = {
-  name: "no-test-server",
-  setup: ({ onLoad }) => {
-    onLoad({ filter: /\/NodeHttpServer\.js$/ }, ({ path }) => ({
-      contents: readFileSync(path, "utf8").replace("layer(http.createServer,", "layer(() => http.createServer(),")
-    }))
-  }
+  resolveId: (id) => id === "ws" ? { id: "\0ws", moduleSideEffects: false } : undefined,
+  load: (id) =>
+    id === "\0ws"
+      ? `export class WebSocket { constructor() { throw new Error("There are no WebSockets here") } }
+        export class WebSocketServer extends WebSocket {}`
+      : undefined
 }
 
 /** The scripts that `bin.ts` chooses from: what shares its chunks with all commands loads what any of them needs. */
 const apart: Plugin = {
   name: "apart",
-  setup: ({ onResolve }) => {
-    onResolve(
-      { filter: /\/(quickToken|quickServe|main)\.ts$/ },
-      ({ kind, path }) =>
-        kind === "dynamic-import" ? { path: `./${path.replace(/^.*\/|\.ts$/g, "")}.js`, external: true } : undefined
-    )
-  }
+  resolveId: (id, _, { kind }) =>
+    kind === "dynamic-import" && /\/(quickToken|quickServe|main)\.ts$/.test(id)
+      ? { id: `./${id.replace(/^.*\/|\.ts$/g, "")}.js`, external: true }
+      : undefined
 }
 
-const bundle = (entryPoint: string, options: BuildOptions = {}) =>
-  build({
-    entryPoints: [entryPoint],
-    outdir,
-    bundle: true,
-    format: "esm",
+const bundle = async (input: string, options: OutputOptions, plugins = [apart, builtins, noWebSockets]) => {
+  const bundler = await rolldown({
+    input,
     platform: "node",
-    target: "node24",
+    transform: { target: "node24" },
+    // A server for tests stands beside the one that is used, and is made of a property that is read.
+    treeshake: { propertyReadSideEffects: false },
+    preserveEntrySignatures: "allow-extension",
+    plugins
+  })
+  const atOnce = modulesAtOnce((await bundler.generate()).output)
+  await bundler.write({
+    dir,
+    charset: "ascii",
     // Names stay, so that a stack trace can be read.
-    minifySyntax: true,
-    minifyWhitespace: true,
-    plugins: [apart, builtins, noWebSockets, noTestServer],
-    logLevel: "warning",
+    minify: { compress: true, codegen: true, mangle: false },
+    codeSplitting: {
+      includeDependenciesRecursively: false,
+      groups: [{ name: "at-once", test: (id) => atOnce.has(id) }]
+    },
     ...options
   })
+  await bundler.close()
+}
 
-rmSync(outdir, { recursive: true, force: true })
-await bundle("packages/cli/src/bin.ts")
-await bundle("packages/cli/src/internal/quickToken.ts", { minifyIdentifiers: true })
-await bundle("packages/cli/src/internal/quickServe.ts", { splitting: true })
-await bundle("packages/cli/src/main.ts", { splitting: true })
+/** What a script can't start without. It becomes one file, as each takes a start a millisecond. */
+const modulesAtOnce = (output: ReadonlyArray<OutputChunk | OutputAsset>): ReadonlySet<string> => {
+  const chunks = new Map(output.flatMap((file) => file.type === "chunk" ? [[file.fileName, file] as const] : []))
+  const reached = new Set(output.flatMap((file) => file.type === "chunk" && file.isEntry ? [file.fileName] : []))
+  for (const name of reached) chunks.get(name)?.imports.forEach((name) => reached.add(name))
+  return new Set(Array.from(reached).flatMap((name) => chunks.get(name)?.moduleIds ?? []))
+}
+
+rmSync(dir, { recursive: true, force: true })
+await bundle("packages/cli/src/bin.ts", { codeSplitting: false }, [apart])
+await bundle("packages/cli/src/internal/quickToken.ts", { minify: true })
+await bundle("packages/cli/src/internal/quickServe.ts", {})
+await bundle("packages/cli/src/main.ts", {})
+chmodSync(`${dir}/bin.js`, 0o755)

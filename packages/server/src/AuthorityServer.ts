@@ -157,8 +157,7 @@ const listen = Effect.fnUntraced(
   ) {
     const server = nodeServer.make()
     const http = yield* NodeHttpServer.make(() => server, {
-      host,
-      port: options?.port ?? 4010,
+      ...yield* nodeServer.bind(host, options?.port ?? 4010),
       disablePreemptiveShutdown: true
     })
     const origin = HttpServer.formatAddress(http.address)

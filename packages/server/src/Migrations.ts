@@ -10,11 +10,9 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
 import * as Migrator from "effect/sql/Migrator"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
-import * as SqlSchema from "effect/sql/SqlSchema"
 import * as auditTable from "./internal/auditTable.ts"
 import * as keysTable from "./internal/keysTable.ts"
 
@@ -161,36 +159,36 @@ const migrations = {
  */
 export const version: number = Math.max(...Object.keys(migrations).map((name) => Number.parseInt(name, 10)))
 
+/** The number of the last migration that a database has had, or zero. */
+const lastOf = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+  const tables = yield* sql.onDialectOrElse({
+    pg: () => sql`SELECT 1 AS found WHERE to_regclass('effect_sql_migrations') IS NOT NULL`,
+    orElse: () => sql`SELECT 1 AS found FROM sqlite_master WHERE name = 'effect_sql_migrations'`
+  })
+  if (tables.length === 0) return 0
+  const [row] = yield* sql`SELECT max(migration_id) AS found FROM effect_sql_migrations`
+  return Number(row?.["found"] ?? 0)
+})
+
+const refuseAfter = (last: number) =>
+  last <= version ? Effect.void : Effect.fail(
+    new Migrator.MigrationError({
+      kind: "BadState",
+      message: `The database is of version ${last}, and this release knows versions up to ${version}: ` +
+        "use a later release, or another database."
+    })
+  )
+
 /**
  * Refuses a database that a later release has changed. It only reads.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const refuseLater: Effect.Effect<void, Migrator.MigrationError | SqlError, SqlClient.SqlClient> = Effect.gen(
-  function*() {
-    const sql = yield* SqlClient.SqlClient
-    const tables = yield* sql.onDialectOrElse({
-      pg: () => sql`SELECT 1 AS found WHERE to_regclass('effect_sql_migrations') IS NOT NULL`,
-      orElse: () => sql`SELECT 1 AS found FROM sqlite_master WHERE name = 'effect_sql_migrations'`
-    })
-    if (tables.length === 0) return
-    const { found } = yield* SqlSchema.findOne({
-      Request: Schema.Void,
-      Result: Schema.Struct({ found: Schema.NullOr(Schema.Int) }),
-      execute: () => sql`SELECT max(migration_id) AS found FROM effect_sql_migrations`
-    })(undefined)
-    if (found !== null && found > version) {
-      return yield* new Migrator.MigrationError({
-        kind: "BadState",
-        message: `The database is of version ${found}, and this release knows versions up to ${version}: ` +
-          "use a later release, or another database."
-      })
-    }
-  }
-).pipe(
-  // An aggregate has one row, and the column is an integer.
-  Effect.catchTag(["SchemaError", "NoSuchElementError"], Effect.die)
+export const refuseLater: Effect.Effect<void, Migrator.MigrationError | SqlError, SqlClient.SqlClient> = Effect.flatMap(
+  lastOf,
+  refuseAfter
 )
 
 /**
@@ -202,15 +200,22 @@ export const refuseLater: Effect.Effect<void, Migrator.MigrationError | SqlError
 export const run: Effect.Effect<void, Migrator.MigrationError | SqlError, SqlClient.SqlClient> = Effect.gen(
   function*() {
     const sql = yield* SqlClient.SqlClient
-    // A transaction of SQLite keeps all others out. PostgreSQL's schemas are databases of their own here.
-    yield* sql.onDialectOrElse({
-      pg: () => sql`SELECT pg_advisory_xact_lock(${advisoryLock}, hashtext(current_schema()))`,
-      orElse: () => Effect.void
-    })
-    yield* refuseLater
-    yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations) })
+    // Most starts find all of them done, and have nothing to write.
+    if ((yield* lastOf) === version) return
+    yield* sql.withTransaction(runAll)
   }
-).pipe((self) => SqlClient.SqlClient.use((sql) => sql.withTransaction(self)))
+)
+
+const runAll = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+  // A transaction of SQLite keeps all others out. PostgreSQL's schemas are databases of their own here.
+  yield* sql.onDialectOrElse({
+    pg: () => sql`SELECT pg_advisory_xact_lock(${advisoryLock}, hashtext(current_schema()))`,
+    orElse: () => Effect.void
+  })
+  yield* refuseLater
+  yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations) })
+})
 
 // Any number will do, as long as no other program takes it: these are the letters TNVS.
 const advisoryLock = 0x544e5653

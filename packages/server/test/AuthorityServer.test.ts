@@ -119,6 +119,22 @@ describe("layerNode", () => {
       }).pipe(Effect.provide(Layer.fresh(AuthorityServer.layerNode(options))))
     }))
 
+  it.effect("starts on a database that it knows without writing to it", () =>
+    Effect.gen(function*() {
+      const database = newFile()
+      const start = Effect.scoped(
+        Layer.build(Layer.fresh(AuthorityServer.layerAuthority({ database, keys: fixtures.keys })))
+      )
+      yield* start
+      const other = new DatabaseSync(database)
+      // Nobody else can write now.
+      other.exec("BEGIN IMMEDIATE")
+
+      yield* start
+
+      other.close()
+    }))
+
   it.effect("answers others while a sign-in waits for another process's lock", () =>
     Effect.gen(function*() {
       const database = newFile()

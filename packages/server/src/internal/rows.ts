@@ -50,7 +50,7 @@ const UserName = Schema.Struct({ tenant: Schema.String, username: Schema.String 
 const Count = Schema.Struct({ users: Schema.Int, apiKeys: Schema.Int })
 
 export const make = (sql: SqlClient.SqlClient) => {
-  const installation = query(SqlSchema.findOne({
+  const installation = query(SqlSchema.findOneOption({
     Request: Schema.Void,
     Result: Installation,
     execute: () => sql`SELECT client_id, user_pool_id FROM installation`
