@@ -2,6 +2,7 @@
 // take. Those stay beside it, for whoever imports them.
 import { chmodSync, rmSync } from "node:fs"
 import { isBuiltin } from "node:module"
+import { resolve } from "node:path"
 import { type OutputAsset, type OutputChunk, type OutputOptions, type Plugin, rolldown } from "rolldown"
 
 const dir = "packages/cli/bundle"
@@ -40,7 +41,7 @@ const noWebSockets: Plugin = {
       : undefined
 }
 
-/** The scripts that `bin.ts` chooses from: what shares its chunks with all commands loads what any of them needs. */
+/** What `bin.ts` chooses from: what shares its chunks with all commands loads what any of them needs. */
 const apart: Plugin = {
   name: "apart",
   resolveId: (id, _, { kind }) =>
@@ -49,7 +50,8 @@ const apart: Plugin = {
       : undefined
 }
 
-const bundle = async (input: string, options: OutputOptions, plugins = [apart, builtins, noWebSockets]) => {
+/** A script, and a module that loads it. */
+const bundle = async (input: string) => {
   const bundler = await rolldown({
     input,
     platform: "node",
@@ -57,20 +59,42 @@ const bundle = async (input: string, options: OutputOptions, plugins = [apart, b
     // A server for tests stands beside the one that is used, and is made of a property that is read.
     treeshake: { propertyReadSideEffects: false },
     preserveEntrySignatures: "allow-extension",
-    plugins
+    checks: { emptyImportMeta: false },
+    plugins: [builtins, noWebSockets]
   })
-  const atOnce = modulesAtOnce((await bundler.generate()).output)
-  await bundler.write({
+  const options: OutputOptions = {
     dir,
+    format: "cjs",
     charset: "ascii",
+    entryFileNames: "[name]-[hash].cjs",
+    chunkFileNames: "[name]-[hash].cjs",
     // Names stay, so that a stack trace can be read.
-    minify: { compress: true, codegen: true, mangle: false },
+    minify: { compress: true, codegen: true, mangle: false }
+  }
+  const atOnce = modulesAtOnce((await bundler.generate(options)).output)
+  const { output } = await bundler.write({
+    ...options,
     codeSplitting: {
       includeDependenciesRecursively: false,
       groups: [{ name: "at-once", test: (id) => atOnce.has(id) }]
-    },
-    ...options
+    }
   })
+  await bundler.close()
+  const [{ fileName, name }] = output
+  await bundleModule({ [name]: "\0loader" }, {
+    name: "loader",
+    resolveId: (id) => id === "\0loader" ? id : undefined,
+    load: (id) =>
+      id === "\0loader"
+        ? `import { load } from ${JSON.stringify(resolve("packages/cli/src/internal/compiledScript.ts"))}
+          export const { quickly } = load(import.meta.dirname + "/${fileName}")`
+        : undefined
+  })
+}
+
+const bundleModule = async (input: Readonly<Record<string, string>>, plugin: Plugin) => {
+  const bundler = await rolldown({ input, platform: "node", transform: { target: "node24" }, plugins: [plugin] })
+  await bundler.write({ dir, codeSplitting: false, minify: { compress: true, codegen: true, mangle: false } })
   await bundler.close()
 }
 
@@ -83,8 +107,8 @@ const modulesAtOnce = (output: ReadonlyArray<OutputChunk | OutputAsset>): Readon
 }
 
 rmSync(dir, { recursive: true, force: true })
-await bundle("packages/cli/src/bin.ts", { codeSplitting: false }, [apart])
-await bundle("packages/cli/src/internal/quickToken.ts", { minify: true })
-await bundle("packages/cli/src/internal/quickServe.ts", {})
-await bundle("packages/cli/src/main.ts", {})
+await bundleModule({ bin: "packages/cli/src/bin.ts" }, apart)
 chmodSync(`${dir}/bin.js`, 0o755)
+await bundle("packages/cli/src/internal/quickToken.ts")
+await bundle("packages/cli/src/internal/quickServe.ts")
+await bundle("packages/cli/src/main.ts")

@@ -158,7 +158,7 @@ describe("tenovos serve", () => {
     assert.deepStrictEqual(readdirSync(folder), ["file:a.sqlite"])
   })
 
-  it("refuses a database that another process holds with a sentence", async () => {
+  it("refuses a database that another process keeps for itself with a sentence", async () => {
     const folder = emptyFolder()
     const first = tenovos(folder, "serve", "--port", "0")
     await first.listening
@@ -166,7 +166,7 @@ describe("tenovos serve", () => {
     await first.result()
     const other = new DatabaseSync(join(folder, "tenovos.sqlite"))
     onTestFinished(() => other.close())
-    other.exec("BEGIN EXCLUSIVE")
+    other.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE")
 
     const { code, stderr } = await tenovos(folder, "serve", "--port", "0").result()
 

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { writeFileSync } from "node:fs"
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { emptyFolder, fromSource, tenovos } from "./support/tenovos.ts"
+import { emptyFolder, fromSource, tenovos, tenovosWith } from "./support/tenovos.ts"
 
 describe("the published command", () => {
   it("hashes passwords, and has its pages, which stand in other packages", async () => {
@@ -24,6 +24,34 @@ describe("the published command", () => {
     assert.strictEqual(signedIn.status, 200)
     assert.deepStrictEqual(pages.map(({ status }) => status), [200, 200, 200])
     assert.strictEqual((await serving.result()).code, 0)
+  })
+
+  it("keeps what V8 has compiled of it for the next start, and makes it anew when it is damaged", async () => {
+    const cache = emptyFolder()
+    const compiled = join(cache, "tenovos", "compiled")
+    const start = async () => {
+      const args = ["serve", "--port", "0", "--database", ":memory:"]
+      const serving = tenovosWith(cache, { XDG_CACHE_HOME: cache }, ...args)
+      await serving.listening
+      serving.stop("SIGTERM")
+      assert.strictEqual((await serving.result()).code, 0)
+      const [name = "", ...others] = readdirSync(compiled).filter((name) => name.startsWith("quickServe-"))
+      assert.deepStrictEqual(others, [])
+      return join(compiled, name)
+    }
+
+    const file = await start()
+    const [kept, { ino, mode }] = [readFileSync(file), statSync(file)]
+    assert.strictEqual(mode & 0o777, 0o600)
+
+    await start()
+    assert.strictEqual(statSync(file).ino, ino)
+
+    // V8 would end the process.
+    writeFileSync(file, Buffer.from(kept).fill(0x5a, kept.length / 2))
+    await start()
+    assert.notDeepEqual(readFileSync(file).subarray(kept.length / 2), Buffer.alloc(kept.length / 2, 0x5a))
+    await start()
   })
 
   it("knows its version", async () => {
