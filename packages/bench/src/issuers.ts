@@ -100,6 +100,13 @@ export const refreshes = Effect.fnUntraced(function*(server: serverProcess.Serve
   )
 })
 
+/**
+ * Has a server answer until V8 has compiled most of what that takes. The compiler works in threads of its own, and their
+ * CPU would be counted as the calls'.
+ */
+export const warmUp = (calls: ReadonlyArray<Call>): Effect.Effect<void> =>
+  Effect.asVoid(Effect.promise(() => load(calls, { connections: 16, times: 10_000 })))
+
 /** Milliseconds of CPU that a server takes for one call, of so many over 16 connections. */
 export const cpuOf = Effect.fnUntraced(
   function*({ usage }: serverProcess.ServerProcess, calls: ReadonlyArray<Call>, times: number) {
