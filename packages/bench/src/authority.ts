@@ -1,9 +1,6 @@
 /** What the authority costs above a server that does only what has to be done, and what others cost. */
-import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import { cpus } from "node:os"
 import { DatabaseSync } from "node:sqlite"
 import { atLeast, atMost, type Figure, plain, round, takeTurns, wall } from "./figure.ts"
 import * as issuers from "./issuers.ts"
@@ -200,36 +197,3 @@ export const peers: Figures = ofPair(Effect.fnUntraced(function*({ authority, fl
     plain("the floor, which waits for the disk each time", `${round(time("floor"))} ms of CPU`)
   ]
 }))
-
-/** How many cores of the machine have nothing to do while an effect runs. Another process can gain no more than them. */
-const idleCores = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<number, E, R> =>
-  Effect.suspend(() => {
-    const idle = () => cpus().reduce((sum, { times }) => sum + times.idle, 0)
-    const before = idle()
-    return Effect.map(wall(effect), (millis) => (idle() - before) / millis)
-  })
-
-/** Two processes on one PostgreSQL, where there is one. */
-export const scale: Figures = Effect.gen(function*() {
-  const url = yield* Config.option(Config.String("TENOVOS_TEST_POSTGRES"))
-  if (Option.isNone(url)) {
-    return [plain("two processes on PostgreSQL", "not measured: TENOVOS_TEST_POSTGRES names no database")]
-  }
-  const first = yield* issuers.authority(url.value, issuers.seeded(yield* issuers.folder))
-  const second = yield* issuers.authority(url.value)
-  const [one = [], two = []] = [yield* issuers.refreshes(first, 16), yield* issuers.refreshes(second, 16)]
-  const rate = (calls: typeof one) =>
-    Effect.map(wall(Effect.promise(() => load(calls, { connections: 32, times: 600 }))), (millis) => 600_000 / millis)
-  const value = yield* takeTurns(7, {
-    one: rate(one),
-    idle: idleCores(rate(one)),
-    two: rate(one.flatMap((call, i) => [call, two[i] ?? call])),
-    cpu: issuers.cpuOf(first, one, 300)
-  })
-  return [
-    atLeast("refreshes of two processes on PostgreSQL, in one", value("two") / value("one"), 1.7, "times"),
-    plain("refreshes of two processes, and of one", `${round(value("two"))} and ${round(value("one"))} a second`),
-    plain("cores left while one serves", `${round(value("idle"))} of ${cpus().length}`),
-    plain("CPU of a refresh, the database's apart", `${round(value("cpu"))} ms`)
-  ]
-}).pipe(Effect.scoped)

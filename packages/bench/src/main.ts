@@ -20,6 +20,7 @@ import * as herd from "./herd.ts"
 import * as memory from "./memory.ts"
 import * as reads from "./reads.ts"
 import * as request from "./request.ts"
+import * as scale from "./scale.ts"
 import * as size from "./size.ts"
 import * as writes from "./writes.ts"
 
@@ -39,7 +40,7 @@ const questions = {
   "authority-memory": { title: "The authority's memory", run: authority.memory },
   "authority-stored": { title: "The authority with many sessions", run: authority.stored },
   "authority-peers": { title: "The authority beside others", run: authority.peers },
-  "authority-scale": { title: "Two authorities on one database", run: authority.scale },
+  "authority-scale": { title: "Two authorities on one database", run: scale.run },
   endurance: { title: "The authority's memory in the long run", run: authority.endurance }
 }
 

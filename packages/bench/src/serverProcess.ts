@@ -12,6 +12,7 @@ export interface ServerProcess {
   /** Milliseconds from its start until it said where it listens. */
   readonly start: number
   readonly usage: Effect.Effect<Usage>
+  readonly pid: number
 }
 
 /** What a process has used so far. */
@@ -49,6 +50,8 @@ export const make = Effect.fnUntraced(
       ),
       (child) => Effect.promise(() => end(child))
     )
+    const { pid } = child
+    if (pid === undefined) return yield* Effect.die(new Error(`${program} doesn't start`))
     const origin = yield* Effect.promise(() => listening(child))
     const start = performance.now() - before
     const usage = Effect.promise(() => {
@@ -56,7 +59,7 @@ export const make = Effect.fnUntraced(
       child.send("usage")
       return answer
     }).pipe(Effect.flatMap(([used]) => Effect.orDie(Schema.decodeUnknownEffect(Usage)(used))))
-    return { origin, start, usage }
+    return { origin, start, usage, pid }
   }
 )
 
