@@ -8,8 +8,8 @@ import { join } from "node:path"
 
 // A fixed share of a core for a process. A control group of Linux does it exactly: a process that has used its quota up
 // is stopped until the period ends, and periods are short, so that nobody waits long for a row that it has locked. They
-// need root, and the first version of their interface. The command `cpulimit` needs neither, and is right to about a
-// fifth, since it stops a process by what it sees of it.
+// need root, and the first version of their interface. The command `cpulimit` needs neither, and is less exact,
+// since it stops a process by what it sees of it.
 
 /** Holds a process to so many cores, until the scope closes. */
 export type Hold = (pid: number, cores: number) => Effect.Effect<unknown, never, Scope.Scope>
