@@ -106,7 +106,7 @@ const layerApiKeyAuth = Layer.effect(
           yield* audit.note({ event: "api-key", outcome: "refused", reason: "unknown key" })
           return yield* new TenovosApi.Forbidden({ message: "Forbidden" })
         }
-        yield* limits.request(credential).pipe(
+        yield* limits.request(credential, tenant.value).pipe(
           Effect.tapError(() =>
             audit.note({ event: "limit", outcome: "refused", reason: "requests", tenant: tenant.value })
           ),

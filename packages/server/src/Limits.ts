@@ -19,6 +19,7 @@ import * as Semaphore from "effect/Semaphore"
 import * as SqlClient from "effect/sql/SqlClient"
 import { addressOf, sourceOf } from "./internal/address.ts"
 import { currentMillis } from "./internal/commonClock.ts"
+import { nobodyOf, prefixOf } from "./internal/limitKeys.ts"
 import * as lockouts from "./internal/lockouts.ts"
 import * as rateLimits from "./internal/rateLimits.ts"
 import { sha256 } from "./internal/sha256.ts"
@@ -35,7 +36,7 @@ export interface Limit {
 }
 
 /**
- * What one API key, address or user may do in a time.
+ * What one API key, address or user may do in a time. Each tenant has counts of its own.
  *
  * @category options
  * @since 0.1.0
@@ -82,8 +83,8 @@ export type Verdict = "allowed" | "locked" | "lockedOut" | "refused"
  * @since 0.1.0
  */
 export class Limits extends Context.Service<Limits, {
-  /** Counts a request with this API key, which is to be a known one. */
-  readonly request: (apiKey: Redacted.Redacted) => Effect.Effect<void, LimitExceeded>
+  /** Counts a request with this API key, which is to be a known one of the tenant. */
+  readonly request: (apiKey: Redacted.Redacted, tenant: string) => Effect.Effect<void, LimitExceeded>
   /** The address that a request comes from. */
   readonly sourceOf: (request: HttpServerRequest) => string | undefined
   /** The same as `Caller` has it. */
@@ -102,6 +103,11 @@ export class Limits extends Context.Service<Limits, {
   readonly lock: (sub: string, duration: Duration.Input) => Effect.Effect<void>
   /** Ends what locks a user, and forgets the failures. */
   readonly unlock: (sub: string) => Effect.Effect<void>
+  /**
+   * Drops what this process holds of the limits of a tenant's API keys, or of everybody's. For whoever has changed the
+   * counts in the database.
+   */
+  readonly dropShares: (tenant?: string) => Effect.Effect<void>
 }>()("@effect-tenovos/server/Limits") {}
 
 /**
@@ -142,14 +148,14 @@ export const make = Effect.fnUntraced(
     // A write for each request would make the limit dearer than what it limits. So a process takes a hundredth of the
     // limit at a time, and gives no more than a second to use it up. Near the limit it takes one by one.
     const share = Math.max(1, Math.floor(perApiKey.limit / 100))
-    const shares = new Map<string, { left: number; until: number }>()
+    const shares = new Map<string, { tenant: string; left: number; until: number }>()
     const taking = yield* Semaphore.make(1)
 
-    const request: Limits["Service"]["request"] = Effect.fnUntraced(function*(apiKey) {
+    const request: Limits["Service"]["request"] = Effect.fnUntraced(function*(apiKey, tenant) {
       const key = sha256(Redacted.value(apiKey))
       const spend = Effect.map(Clock.currentTimeMillis, (now) => {
         const taken = shares.get(key)
-        if (taken === undefined || taken.left < 1 || now >= taken.until) return false
+        if (taken?.tenant !== tenant || taken.left < 1 || now >= taken.until) return false
         taken.left--
         return true
       })
@@ -158,22 +164,26 @@ export const make = Effect.fnUntraced(
         // Whoever waited may find what another took.
         if (yield* spend) return
         const until = (yield* Clock.currentTimeMillis) + 1000
-        yield* take(perApiKey, `key:${key}`, share).pipe(
-          Effect.andThen(Effect.sync(() => shares.set(key, { left: share - 1, until }))),
-          Effect.catchTag("LimitExceeded", () => take(perApiKey, `key:${key}`, 1))
+        const bucket = `${prefixOf(tenant)}key:${key}`
+        yield* take(perApiKey, bucket, share).pipe(
+          Effect.andThen(Effect.sync(() => shares.set(key, { tenant, left: share - 1, until }))),
+          Effect.catchTag("LimitExceeded", () => take(perApiKey, bucket, 1))
         )
       }))
     })
 
     const signIn: Limits["Service"]["signIn"] = Effect.fnUntraced(function*(caller) {
-      if (caller.address !== "") yield* take(perAddress, `address:${caller.address}`, 1)
-      yield* take(perUser, `user:${nameOf(caller)}`, 0)
+      if (caller.address !== "") yield* take(perAddress, `${prefixOf(caller.tenant)}address:${caller.address}`, 1)
+      yield* take(perUser, userBucket(caller), 0)
     })
 
     const judge: Limits["Service"]["judge"] = Effect.fnUntraced(
       function*(caller, { isRight, sub }) {
         const now = yield* currentMillis
-        const who = { user: Option.getOrElse(sub, () => `?${nameOf(caller).slice(0, 4)}`), address: caller.address }
+        const who = {
+          user: Option.getOrElse(sub, () => nobodyOf(caller.tenant, nameOf(caller).slice(0, 4))),
+          address: caller.address
+        }
         // After the hash: of many guesses at once those that come after the fifth failure find the lock.
         const { hasFailed, lockedUntil } = yield* locks.find(who)
         const isLocked = lockedUntil > now
@@ -183,7 +193,7 @@ export const make = Effect.fnUntraced(
         }
         const until = yield* locks.failed(who, now)
         // A locked guess tells its maker nothing, so it doesn't use up the user's limit; but it must take as long.
-        yield* Effect.ignore(isLocked ? take(endless, "nobody", 1) : take(perUser, `user:${nameOf(caller)}`, 1))
+        yield* Effect.ignore(isLocked ? take(endless, "nobody", 1) : take(perUser, userBucket(caller), 1))
         if (isLocked) return "locked"
         return until > now ? "lockedOut" : "refused"
       }
@@ -196,6 +206,11 @@ export const make = Effect.fnUntraced(
 
     const unlock = Effect.fn("Limits.unlock")(locks.unlock)
 
+    const dropShares: Limits["Service"]["dropShares"] = (tenant) =>
+      Effect.sync(() => {
+        for (const [key, share] of shares) if (tenant === undefined || share.tenant === tenant) shares.delete(key)
+      })
+
     return Limits.of({
       request,
       sourceOf: (request) => sourceOf(request, proxies),
@@ -203,7 +218,8 @@ export const make = Effect.fnUntraced(
       signIn,
       judge,
       lock,
-      unlock
+      unlock,
+      dropShares
     })
   }
 )
@@ -215,6 +231,8 @@ const endless: Limit = { limit: 1e9, window: "1 second" }
  * than 24 bits of its hash are kept: too few to find it by.
  */
 const nameOf = ({ tenant, username }: Caller): string => sha256(JSON.stringify([tenant, username])).slice(0, 6)
+
+const userBucket = (caller: Caller): string => `${prefixOf(caller.tenant)}user:${nameOf(caller)}`
 
 /**
  * Provides the limits: see {@link make}.

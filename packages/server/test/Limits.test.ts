@@ -86,7 +86,7 @@ describe("the limit of an API key", () => {
       const limits = yield* Limits.Limits
       const key = Redacted.make("key")
       const changes = Effect.map(sql`SELECT total_changes() AS n`, ([row]) => Number(row?.["n"]))
-      const outcome = Effect.match(limits.request(key), { onFailure: () => 0, onSuccess: () => 1 })
+      const outcome = Effect.match(limits.request(key, fixtures.tenant), { onFailure: () => 0, onSuccess: () => 1 })
 
       const before = yield* changes
       const passed = yield* Effect.replicateEffect(outcome, 10_000, { concurrency: 50 })
@@ -110,7 +110,7 @@ describe("the limit of an API key", () => {
       const busy = yield* Effect.forkChild(sql.withTransaction(Deferred.await(free)))
       yield* Effect.yieldNow
       const requests = yield* Effect.forkChild(
-        Effect.replicateEffect(limits.request(Redacted.make("key")), 90, { concurrency: "unbounded" })
+        Effect.replicateEffect(limits.request(Redacted.make("key"), fixtures.tenant), 90, { concurrency: "unbounded" })
       )
       yield* Effect.yieldNow
 

@@ -4,6 +4,7 @@ import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import * as SqlSchema from "effect/sql/SqlSchema"
 import type { Which } from "../ControlMessages.ts"
+import { bucketsOf, nobodiesOf } from "./limitKeys.ts"
 
 // The statements of the control plane, each for one tenant or, without a name, for all.
 
@@ -55,9 +56,12 @@ export const make = (sql: SqlClient.SqlClient) => {
   const ephemeral = (tenant: string | undefined) => [
     [
       "lockouts",
-      tenant === undefined ? of(tenant) : sql`user_key IN (SELECT sub FROM users WHERE ${of(tenant)})`
+      tenant === undefined
+        ? of(tenant)
+        : sql`(user_key LIKE ${nobodiesOf(tenant)} OR user_key IN (SELECT sub FROM users WHERE ${of(tenant)}))`
     ] as const,
-    ...(tenant === undefined ? [["denied_tokens", of(tenant)] as const, ["rate_limits", of(tenant)] as const] : [])
+    ["rate_limits", tenant === undefined ? of(tenant) : sql`key LIKE ${bucketsOf(tenant)}`] as const,
+    ...(tenant === undefined ? [["denied_tokens", of(tenant)] as const] : [])
   ]
 
   const remove = Effect.fnUntraced(function*(tenant: string | undefined) {
