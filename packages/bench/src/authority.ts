@@ -1,10 +1,12 @@
 /** What the authority costs above a server that does only what has to be done, and what others cost. */
 import * as Effect from "effect/Effect"
+import * as Record from "effect/Record"
 import type * as Scope from "effect/Scope"
 import { DatabaseSync } from "node:sqlite"
 import { atLeast, atMost, type Figure, plain, round, takeTurns, wall } from "./figure.ts"
 import * as issuers from "./issuers.ts"
-import { load } from "./load.ts"
+import { type Call, load } from "./load.ts"
+import type { ServerProcess } from "./serverProcess.ts"
 
 type Figures = Effect.Effect<ReadonlyArray<Figure>, unknown>
 
@@ -172,28 +174,34 @@ const fill = (filename: string, sessions: number): void => {
   database.close()
 }
 
+/** What is served in a second, with who asks on the same machine, and the CPU that it takes. */
 export const peers: Figures = ofPair(Effect.fnUntraced(function*({ authority, floor }) {
-  const server = yield* authority
-  const bare = yield* floor
-  const cpuOf = ({ refresh, server }: issuers.Peer) => issuers.cpuOf(server, [refresh], 200)
-  const [ours, floors] = [yield* issuers.refreshes(server, 16), yield* issuers.refreshes(bare, 16)]
-  const others = [yield* issuers.cognitoLocal, yield* issuers.oauth2MockServer, yield* issuers.oidcProvider] as const
-  for (const calls of [ours, floors, ...others.map(({ refresh }) => [refresh])]) yield* issuers.warmUp(calls)
-  const time = yield* takeTurns(9, {
-    ours: issuers.cpuOf(server, ours, 200),
-    floor: issuers.cpuOf(bare, floors, 200),
-    "cognito-local": cpuOf(others[0]),
-    "oauth2-mock-server": cpuOf(others[1]),
-    "oidc-provider": cpuOf(others[2])
-  })
-  const compared = (name: string, limit: number) => [
-    atLeast(`refresh at ${name}, in ours`, time(name) / time("ours"), limit, "times its CPU"),
-    plain(`refresh at ${name}, and ours`, `${round(time(name))} and ${round(time("ours"))} ms of CPU`)
+  const [server, bare] = [yield* authority, yield* floor]
+  const others = {
+    "cognito-local": yield* issuers.cognitoLocal,
+    "oauth2-mock-server": yield* issuers.oauth2MockServer,
+    "oidc-provider": yield* issuers.oidcProvider
+  }
+  const asked: Readonly<Record<string, readonly [ServerProcess, ReadonlyArray<Call>]>> = {
+    ours: [server, yield* issuers.refreshes(server, 16)],
+    floor: [bare, yield* issuers.refreshes(bare, 16)],
+    ...Record.map(others, ({ refresh, server }) => [server, [refresh]] as const)
+  }
+  for (const [, calls] of Object.values(asked)) yield* issuers.warmUp(calls)
+  const cpu = yield* takeTurns(9, Record.map(asked, ([server, calls]) => issuers.cpuOf(server, calls, 200)))
+  const rate = yield* takeTurns(9, Record.map(asked, ([, calls]) => issuers.rateOf(calls, 200)))
+  const compared = (name: keyof typeof others, least: number) => [
+    atLeast(`refreshes a second, in those of ${name}`, rate("ours") / rate(name), least, "times"),
+    plain(`refreshes a second, and of ${name}`, `${round(rate("ours"))} and ${round(rate(name))}`),
+    plain(`CPU of a refresh, and of ${name}'s`, `${round(cpu("ours"))} and ${round(cpu(name))} ms`)
   ]
   return [
     ...compared("cognito-local", 3),
     ...compared("oauth2-mock-server", 1.8),
     ...compared("oidc-provider", 1.4),
-    plain("the floor, which waits for the disk each time", `${round(time("floor"))} ms of CPU`)
+    plain(
+      "the floor, which waits for the disk each time",
+      `${round(rate("floor"))} a second, ${round(cpu("floor"))} ms of CPU`
+    )
   ]
 }))

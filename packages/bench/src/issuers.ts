@@ -8,6 +8,7 @@ import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { fileURLToPath } from "node:url"
 import { bundle, compile } from "./compile.ts"
+import { wall } from "./figure.ts"
 import { type Call, load, send } from "./load.ts"
 import * as serverProcess from "./serverProcess.ts"
 
@@ -116,6 +117,10 @@ export const cpuOf = Effect.fnUntraced(
     return (after.cpu - before.cpu) / times
   }
 )
+
+/** How many calls are answered in a second, of so many over 16 connections. */
+export const rateOf = (calls: ReadonlyArray<Call>, times: number): Effect.Effect<number> =>
+  Effect.map(wall(Effect.promise(() => load(calls, { connections: 16, times }))), (millis) => times / millis * 1000)
 
 // -----------------------------------------------------------------------------
 // Others
