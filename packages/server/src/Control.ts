@@ -101,159 +101,157 @@ type Needs = Authority | Keys | Limits | SqlClient.SqlClient
  * @category constructors
  * @since 0.1.0
  */
-export const make: Effect.Effect<Control["Service"], never, Needs> = Effect
-  .gen(
-    function*() {
-      const authority = yield* Authority
-      const keys = yield* Keys
-      const limits = yield* Limits
-      const db = controlRows.make(yield* SqlClient.SqlClient)
-      const clock = yield* ControlClock.make
-      const recorder = yield* Journal.make
-      const claims = new Map<string, Journal.Claims>()
-      const tenants = new Map<string, Controls>()
+export const make: Effect.Effect<Control["Service"], never, Needs> = Effect.gen(
+  function*() {
+    const authority = yield* Authority
+    const keys = yield* Keys
+    const limits = yield* Limits
+    const db = controlRows.make(yield* SqlClient.SqlClient)
+    const clock = yield* ControlClock.make
+    const recorder = yield* Journal.make
+    const claims = new Map<string, Journal.Claims>()
+    const tenants = new Map<string, Controls>()
 
-      const clockOf = (tenant: string) => tenants.get(tenant)?.clock ?? clock
+    const clockOf = (tenant: string) => tenants.get(tenant)?.clock ?? clock
 
-      const controls = (own: Pick<Controls, "clock" | "faults">, tenant?: string): Controls => {
-        const journal = recorder.of(tenant)
-        const snapshots = new Map<string, controlRows.Snapshot>()
-        const users = Effect.map(
-          db.users(tenant),
-          (rows) => rows.map((row) => toUser(row, clockOf(row.tenant).currentTimeMillisUnsafe()))
-        )
-        return {
-          ...own,
-          journal,
-          sessions: Effect.map(
-            db.sessions(tenant),
-            (rows) =>
-              rows.map((row) => toSession(row, claims.get(row.id), clockOf(row.tenant).currentTimeMillisUnsafe()))
-          ),
-          users,
-          changeUser: Effect.fn("Control.changeUser")(function*(change) {
-            const names = yield* db.tenantsOf(change.username, tenant)
-            if (names.length === 0) return yield* new ControlMessages.NotFound({ message: "There is no such user" })
-            for (const tenant of names) {
-              yield* Effect.provideService(changeOne(authority, tenant, change), Clock.Clock, clockOf(tenant))
-            }
-            return (yield* users).filter(({ username }) => username === change.username)
-          }),
-          revoke: Effect.fn("Control.revoke")(function*(which) {
-            return yield* db.revoke(tenant, which, Math.floor(yield* own.clock.currentTimeMillis))
-          }),
-          snapshot: Effect.gen(function*() {
-            const id = randomBytes(9).toString("base64url")
-            snapshots.set(id, yield* db.snapshot(tenant))
-            for (const old of Array.from(snapshots.keys()).slice(0, -16)) snapshots.delete(old)
-            return id
-          }).pipe(Effect.withSpan("Control.snapshot")),
-          restore: Effect.fn("Control.restore")(function*(id) {
-            const snapshot = snapshots.get(id)
-            if (snapshot === undefined) {
-              return yield* new ControlMessages.NotFound({ message: "There is no such snapshot" })
-            }
-            yield* db.restore(tenant, snapshot)
-            yield* limits.dropShares(tenant)
-          }),
-          reset: Effect.all([db.reset(tenant), limits.dropShares(tenant), own.faults.clear(), journal.clear], {
-            discard: true
-          }).pipe(Effect.withSpan("Control.reset"))
-        }
-      }
-
-      /** Of a tenant that exists. */
-      const ofTenant = (name: string) =>
-        Effect.gen(function*() {
-          const found = tenants.get(name)
-          if (found !== undefined) return found
-          const made = controls({ clock: yield* ControlClock.branch(clock), faults: yield* Fault.make }, name)
-          tenants.set(name, made)
-          return made
-        })
-
-      const common = controls({ clock, faults: yield* Fault.make })
-      const all: Controls = {
-        ...common,
-        clock: {
-          ...clock,
-          // A tenant may be ahead of the others, and must not come past the end either.
-          advance: (milliseconds) =>
-            Effect.suspend(() => {
-              const ahead = Array.from(tenants.values(), ({ clock }) => clock.currentTimeMillisUnsafe() + milliseconds)
-              return ahead.some((time) => time > ControlClock.endOfTime)
-                ? Effect.succeed(false)
-                : clock.advance(milliseconds)
-            })
-        },
-        reset: Effect.suspend(() =>
-          Effect.all([common.reset, ...Array.from(tenants.values(), ({ faults }) => faults.clear())], { discard: true })
-        )
-      }
-
-      const tenant: Control["Service"]["tenant"] = Effect.fnUntraced(function*(name) {
-        if (!(yield* db.hasTenant(name))) return yield* unknownTenant
-        return yield* ofTenant(name)
-      })
-
-      const addTenant: Control["Service"]["addTenant"] = Effect.fn("Control.addTenant")(function*(options) {
-        const name = options?.tenant ?? `tenant-${randomBytes(9).toString("base64url")}`
-        if (yield* db.hasTenant(name)) {
-          return yield* new ControlMessages.Conflict({ message: "There is such a tenant already" })
-        }
-        const apiKey = random(30)
-        const users = options?.users ?? [{ username: "ada", password: random(18), email: "ada@example.com" }]
-        yield* authority.addApiKey(apiKey, { tenant: name })
-        yield* Effect.forEach(users, (user) => authority.addUser({ ...user, tenant: name }), { discard: true })
-        return { tenant: name, apiKey, users }
-      })
-
-      const removeTenant: Control["Service"]["removeTenant"] = Effect.fn("Control.removeTenant")(function*(name) {
-        if (!(yield* db.hasTenant(name))) return yield* unknownTenant
-        yield* db.removeTenant(name)
-        yield* limits.dropShares(name)
-        yield* recorder.of(name).clear
-        tenants.delete(name)
-      })
-
-      const world: Control["Service"]["world"] = Effect.fnUntraced(function*(name) {
-        const own = name === null ? common : yield* ofTenant(name)
-        return {
-          clock: own.clock,
-          take: Effect.fnUntraced(function*(operation) {
-            const verdict = yield* own.faults.take(operation)
-            if (own === common || Option.isSome(verdict.fault)) return verdict
-            const { delay, fault } = yield* common.faults.take(operation)
-            return { delay: verdict.delay + delay, fault }
-          }),
-          record: (entry, issued) =>
-            Effect.suspend(() => {
-              if (issued !== undefined && entry.session !== null) {
-                // Deleted first, so that the newest are the last.
-                claims.delete(entry.session)
-                claims.set(entry.session, issued)
-                for (const old of Array.from(claims.keys()).slice(0, -maxClaims)) claims.delete(old)
-              }
-              return recorder.record(entry)
-            })
-        }
-      })
-
-      return Control.of({
-        all,
-        tenant,
-        tenants: Effect.suspend(() => db.tenants(Math.floor(clock.currentTimeMillisUnsafe()))),
-        addTenant,
-        removeTenant,
-        rotateKeys: Effect.fn("Control.rotateKeys")(function*(options) {
-          // A database that fails is a defect, as everywhere.
-          const from = yield* keys.rotate(options).pipe(Effect.provideService(Clock.Clock, clock), Effect.orDie)
-          return DateTime.toEpochMillis(from)
+    const controls = (own: Pick<Controls, "clock" | "faults">, tenant?: string): Controls => {
+      const journal = recorder.of(tenant)
+      const snapshots = new Map<string, controlRows.Snapshot>()
+      const users = Effect.map(
+        db.users(tenant),
+        (rows) => rows.map((row) => toUser(row, clockOf(row.tenant).currentTimeMillisUnsafe()))
+      )
+      return {
+        ...own,
+        journal,
+        sessions: Effect.map(
+          db.sessions(tenant),
+          (rows) => rows.map((row) => toSession(row, claims.get(row.id), clockOf(row.tenant).currentTimeMillisUnsafe()))
+        ),
+        users,
+        changeUser: Effect.fn("Control.changeUser")(function*(change) {
+          const names = yield* db.tenantsOf(change.username, tenant)
+          if (names.length === 0) return yield* new ControlMessages.NotFound({ message: "There is no such user" })
+          for (const tenant of names) {
+            yield* Effect.provideService(changeOne(authority, tenant, change), Clock.Clock, clockOf(tenant))
+          }
+          return (yield* users).filter(({ username }) => username === change.username)
         }),
-        world
-      })
+        revoke: Effect.fn("Control.revoke")(function*(which) {
+          return yield* db.revoke(tenant, which, Math.floor(yield* own.clock.currentTimeMillis))
+        }),
+        snapshot: Effect.gen(function*() {
+          const id = randomBytes(9).toString("base64url")
+          snapshots.set(id, yield* db.snapshot(tenant))
+          for (const old of Array.from(snapshots.keys()).slice(0, -16)) snapshots.delete(old)
+          return id
+        }).pipe(Effect.withSpan("Control.snapshot")),
+        restore: Effect.fn("Control.restore")(function*(id) {
+          const snapshot = snapshots.get(id)
+          if (snapshot === undefined) {
+            return yield* new ControlMessages.NotFound({ message: "There is no such snapshot" })
+          }
+          yield* db.restore(tenant, snapshot)
+          yield* limits.dropShares(tenant)
+        }),
+        reset: Effect.all([db.reset(tenant), limits.dropShares(tenant), own.faults.clear(), journal.clear], {
+          discard: true
+        }).pipe(Effect.withSpan("Control.reset"))
+      }
     }
-  )
+
+    /** Of a tenant that exists. */
+    const ofTenant = (name: string) =>
+      Effect.gen(function*() {
+        const found = tenants.get(name)
+        if (found !== undefined) return found
+        const made = controls({ clock: yield* ControlClock.branch(clock), faults: yield* Fault.make }, name)
+        tenants.set(name, made)
+        return made
+      })
+
+    const common = controls({ clock, faults: yield* Fault.make })
+    const all: Controls = {
+      ...common,
+      clock: {
+        ...clock,
+        // A tenant may be ahead of the others, and must not come past the end either.
+        advance: (milliseconds) =>
+          Effect.suspend(() => {
+            const ahead = Array.from(tenants.values(), ({ clock }) => clock.currentTimeMillisUnsafe() + milliseconds)
+            return ahead.some((time) => time > ControlClock.endOfTime)
+              ? Effect.succeed(false)
+              : clock.advance(milliseconds)
+          })
+      },
+      reset: Effect.suspend(() =>
+        Effect.all([common.reset, ...Array.from(tenants.values(), ({ faults }) => faults.clear())], { discard: true })
+      )
+    }
+
+    const tenant: Control["Service"]["tenant"] = Effect.fnUntraced(function*(name) {
+      if (!(yield* db.hasTenant(name))) return yield* unknownTenant
+      return yield* ofTenant(name)
+    })
+
+    const addTenant: Control["Service"]["addTenant"] = Effect.fn("Control.addTenant")(function*(options) {
+      const name = options?.tenant ?? `tenant-${randomBytes(9).toString("base64url")}`
+      if (yield* db.hasTenant(name)) {
+        return yield* new ControlMessages.Conflict({ message: "There is such a tenant already" })
+      }
+      const apiKey = random(30)
+      const users = options?.users ?? [{ username: "ada", password: random(18), email: "ada@example.com" }]
+      yield* authority.addApiKey(apiKey, { tenant: name })
+      yield* Effect.forEach(users, (user) => authority.addUser({ ...user, tenant: name }), { discard: true })
+      return { tenant: name, apiKey, users }
+    })
+
+    const removeTenant: Control["Service"]["removeTenant"] = Effect.fn("Control.removeTenant")(function*(name) {
+      if (!(yield* db.hasTenant(name))) return yield* unknownTenant
+      yield* db.removeTenant(name)
+      yield* limits.dropShares(name)
+      yield* recorder.of(name).clear
+      tenants.delete(name)
+    })
+
+    const world: Control["Service"]["world"] = Effect.fnUntraced(function*(name) {
+      const own = name === null ? common : yield* ofTenant(name)
+      return {
+        clock: own.clock,
+        take: Effect.fnUntraced(function*(operation) {
+          const verdict = yield* own.faults.take(operation)
+          if (own === common || Option.isSome(verdict.fault)) return verdict
+          const { delay, fault } = yield* common.faults.take(operation)
+          return { delay: verdict.delay + delay, fault }
+        }),
+        record: (entry, issued) =>
+          Effect.suspend(() => {
+            if (issued !== undefined && entry.session !== null) {
+              // Deleted first, so that the newest are the last.
+              claims.delete(entry.session)
+              claims.set(entry.session, issued)
+              for (const old of Array.from(claims.keys()).slice(0, -maxClaims)) claims.delete(old)
+            }
+            return recorder.record(entry)
+          })
+      }
+    })
+
+    return Control.of({
+      all,
+      tenant,
+      tenants: Effect.suspend(() => db.tenants(Math.floor(clock.currentTimeMillisUnsafe()))),
+      addTenant,
+      removeTenant,
+      rotateKeys: Effect.fn("Control.rotateKeys")(function*(options) {
+        // A database that fails is a defect, as everywhere.
+        const from = yield* keys.rotate(options).pipe(Effect.provideService(Clock.Clock, clock), Effect.orDie)
+        return DateTime.toEpochMillis(from)
+      }),
+      world
+    })
+  }
+)
 
 const maxClaims = 1000
 
