@@ -140,6 +140,11 @@ const lockout = Effect.gen(function*() {
 // Sessions that have ended are found by their end, to be deleted.
 const sessionsByEnd = SqlClient.SqlClient.use((sql) => sql`CREATE INDEX sessions_expires_at ON sessions (expires_at)`)
 
+// An access token that was denied by name goes with its tenant, when that is reset or restored.
+const deniedByTenant = SqlClient.SqlClient.use((sql) =>
+  sql`ALTER TABLE denied_tokens ADD COLUMN tenant text NOT NULL DEFAULT 'default'`
+)
+
 const migrations = {
   "0001_tables": tables,
   "0002_tenants": tenants,
@@ -148,7 +153,8 @@ const migrations = {
   "0005_lockout": lockout,
   "0006_keys": keysTable.migration,
   "0007_audit": auditTable.migration,
-  "0009_sessions_by_end": sessionsByEnd
+  "0009_sessions_by_end": sessionsByEnd,
+  "0010_denied_by_tenant": deniedByTenant
 }
 
 /**

@@ -198,4 +198,35 @@ describe("a tenant under control", () => {
       yield* other.state.reset
       assert.deepStrictEqual(yield* one.use, usedUp)
     }).pipe(Effect.provide(Controlled)))
+
+  it.effect("comes back from a snapshot with the tokens that were denied by name since", () =>
+    Effect.gen(function*() {
+      const control = yield* Control.Control
+      yield* Seed.apply({
+        apiKeys: [],
+        users: [],
+        tenants: {
+          acme: {
+            apiKeys: [Redacted.make("acme-key")],
+            users: [{ username, password: Redacted.make(password) }]
+          }
+        }
+      })
+      const issued = yield* signIn(acme, password)
+      const tokens = { AccessToken: issued.session.accessToken, Authorization: issued.session.authorization }
+      const sample = Effect.map(
+        call("GET", "/v1/security/template", { headers: { ...acme, ...tokens } }),
+        ({ status }) => status
+      )
+      const state = yield* control.tenant("acme")
+      const snapshot = yield* state.snapshot
+      yield* call("DELETE", "/v1/auth/token", { headers: { ...acme, ...tokens }, body: issued })
+      const denied = yield* sample
+
+      yield* state.restore(snapshot)
+
+      assert.deepStrictEqual([denied, yield* sample], [401, 200])
+    }).pipe(Effect.provide(onFresh((database) =>
+      AuthorityServer.layerHttpClientControlled({ keys: fixtures.keys, passwords: cheap, database, profile: "strict" })
+    ))))
 })

@@ -44,7 +44,7 @@ export const make = (sql: SqlClient.SqlClient) => {
   const of = (tenant: string | undefined, column = "tenant") =>
     sql.and(tenant === undefined ? [] : [sql`${sql(column)} = ${tenant}`])
 
-  /** Which rows are a tenant's, in the order in which they can be put back. What nobody owns goes with all. */
+  /** Which rows are a tenant's, in the order in which they can be put back. */
   const tables = (tenant: string | undefined) => [
     ["api_keys", of(tenant)] as const,
     ["users", of(tenant)] as const,
@@ -61,7 +61,7 @@ export const make = (sql: SqlClient.SqlClient) => {
         : sql`(user_key LIKE ${nobodiesOf(tenant)} OR user_key IN (SELECT sub FROM users WHERE ${of(tenant)}))`
     ] as const,
     ["rate_limits", tenant === undefined ? of(tenant) : sql`key LIKE ${bucketsOf(tenant)}`] as const,
-    ...(tenant === undefined ? [["denied_tokens", of(tenant)] as const] : [])
+    ["denied_tokens", of(tenant)] as const
   ]
 
   const remove = Effect.fnUntraced(function*(tenant: string | undefined) {

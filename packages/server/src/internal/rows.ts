@@ -161,7 +161,7 @@ export const make = (sql: SqlClient.SqlClient) => {
     }),
     Result: Schema.Struct({ event_id: Schema.String }),
     execute: ({ eventId, expiresAt, id, tenant }) =>
-      sql`INSERT INTO denied_tokens (event_id, expires_at) SELECT ${eventId}, ${expiresAt} FROM sessions
+      sql`INSERT INTO denied_tokens (event_id, tenant, expires_at) SELECT ${eventId}, tenant, ${expiresAt} FROM sessions
         WHERE id = ${id} AND tenant = ${tenant} AND revoked_at IS NULL
         ON CONFLICT DO NOTHING RETURNING event_id`
   }))
