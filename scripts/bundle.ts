@@ -87,7 +87,7 @@ const bundle = async (input: string) => {
     load: (id) =>
       id === "\0loader"
         ? `import { load } from ${JSON.stringify(resolve("packages/cli/src/internal/compiledScript.ts"))}
-          export const { quickly } = load(import.meta.dirname + "/${fileName}")`
+          export const { quickly } = load(import.meta.dirname, "${fileName}")`
         : undefined
   })
 }

@@ -1,18 +1,20 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs"
-import { createRequire, Module } from "node:module"
-import { basename, dirname, join } from "node:path"
+import { readFileSync, writeFileSync } from "node:fs"
+import { createRequire, getCompileCacheDir, Module } from "node:module"
+import { join } from "node:path"
 import { constants, Script } from "node:vm"
 import { crc32 } from "node:zlib"
 import { beforeFlags } from "./beforeFlags.ts"
-import { cacheFolder } from "./cacheFolder.ts"
 
 // Node keeps what V8 has compiled of a module when it has been loaded, and by then none of its functions has been called:
 // each start would compile those that it calls, which takes a quarter of it. So what is bundled is a script, and kept
 // when it has run.
 
-/** Runs a script of the bundle, whose name says what is in it, and gives what it exports. */
-export const load = (path: string): unknown => {
-  const file = cacheFolder && join(cacheFolder, `${basename(path)}.${process.version}-${process.arch}`)
+/** Runs a script of the bundle, whose name has the hash of what is in it, and gives what it exports. */
+export const load = (folder: string, name: string): unknown => {
+  const path = join(folder, name)
+  // Beside what Node keeps, if it does: its folder is for this build of Node, these flags of V8's and this user alone.
+  const cache = getCompileCacheDir()
+  const file = cache === undefined ? undefined : join(cache, name)
   const kept = file === undefined ? undefined : read(file)
   const script = new Script(Module.wrap(readFileSync(path, "latin1")), {
     filename: path,
@@ -25,11 +27,11 @@ export const load = (path: string): unknown => {
   const require = createRequire(path)
   // What is loaded later shares its modules.
   require.cache[path] = module
-  script.runInThisContext()(module.exports, require, module, path, dirname(path))
+  script.runInThisContext()(module.exports, require, module, path, folder)
   return module.exports
 }
 
-/** What was kept, as it was: V8 believes what it is given. */
+/** What was kept, unless it is damaged or another process is writing it: V8 believes what it is given. */
 const read = (file: string): Buffer | undefined => {
   try {
     const bytes = readFileSync(file)
@@ -48,15 +50,13 @@ const keep = (script: Script, file: string): void => {
     const data = script.createCachedData()
     const sum = Buffer.alloc(4)
     sum.writeUInt32LE(crc32(data))
-    const temporary = `${file}.${process.pid}`
     try {
-      mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-      writeFileSync(temporary, Buffer.concat([sum, data]), { mode: 0o600 })
-      renameSync(temporary, file)
+      writeFileSync(file, Buffer.concat([sum, data]), { mode: 0o600 })
     } catch {
       // Without it the next start takes longer.
     }
   }
   beforeFlags.subscribe(write)
-  process.once("exit", write)
+  // What has failed has called little of what the next start will.
+  process.once("exit", (code) => code === 0 && write())
 }
