@@ -15,7 +15,10 @@ export const keep: Effect.Effect<void> = Effect.sync(() => {
   new PerformanceObserver(limitGrowth).observe({ entryTypes: ["gc"] })
 })
 
-/** V8 takes a limit only when it starts. It doubles the room when it collects, and takes it back when little is asked. */
+/**
+ * V8 takes a limit of this room only when it starts, so its growth is switched on and off after each collection: V8
+ * doubles the room then, and takes it back when little is asked.
+ */
 const limitGrowth = (): void => setFlagsFromString(`--semi-space-growth-factor=${roomOfNewObjects() < enough ? 2 : 1}`)
 
 const roomOfNewObjects = (): number => {
@@ -23,5 +26,8 @@ const roomOfNewObjects = (): number => {
   return space === undefined ? Infinity : space.space_used_size + space.space_available_size
 }
 
-/** More than that is the room of four megabytes: with one a refresh takes 15 % more CPU, and eight are ten more of memory. */
+/**
+ * In bytes. A room of four megabytes has a little less to give, and is reached from two by doubling. With one
+ * megabyte a refresh takes 15 % more CPU, and eight take ten megabytes more in all.
+ */
 const enough = 3 * 2 ** 20
