@@ -15,7 +15,7 @@ const started: Effect.Effect<Option.Option<string>, never, Scope.Scope> = Effect
     Effect.sync(() => spawn(process.execPath, [program], { stdio: ["pipe", "pipe", "inherit"] })),
     (child) =>
       Effect.promise(async () => {
-        const ended = child.exitCode === null ? once(child, "exit") : undefined
+        const ended = child.exitCode === null && child.signalCode === null ? once(child, "exit") : undefined
         child.stdin.end()
         await ended
       })
