@@ -169,7 +169,9 @@ export const version: number = Math.max(...Object.keys(migrations).map((name) =>
 const lastOf = Effect.gen(function*() {
   const sql = yield* SqlClient.SqlClient
   const tables = yield* sql.onDialectOrElse({
-    pg: () => sql`SELECT 1 AS found WHERE to_regclass('effect_sql_migrations') IS NOT NULL`,
+    // By reading a table: a name that was not found stays so for PostgreSQL until the next one that it opens, and to
+    // wait for a lock of no table does not end that.
+    pg: () => sql`SELECT 1 AS found FROM pg_class WHERE oid = to_regclass('effect_sql_migrations')`,
     orElse: () => sql`SELECT 1 AS found FROM sqlite_master WHERE name = 'effect_sql_migrations'`
   })
   if (tables.length === 0) return 0
