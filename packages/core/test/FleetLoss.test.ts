@@ -1,5 +1,4 @@
-import { AuthError, Session, SessionStore, TenovosAuth } from "@effect-tenovos/core"
-import { ScriptedAuthority } from "@effect-tenovos/testing"
+import { Session, SessionStore, TenovosAuth } from "@effect-tenovos/core"
 import { assert, describe, it } from "@effect/vitest"
 import { assertEquals } from "@effect/vitest/utils"
 import * as DateTime from "effect/DateTime"
@@ -7,58 +6,15 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
-import { healthy, options, received, session, settled } from "./support/scripted.ts"
+import { type Control, failure, make } from "./support/losing.ts"
+import { received, session, settled } from "./support/scripted.ts"
 import { session as sessionOf } from "./support/sessions.ts"
 
 // What those do who share a store that loses its answers, or all that it had.
-
-const failure = new AuthError.AuthError({ reason: new AuthError.StoreFailure({ operation: "commit" }) })
-
-const make = Effect.gen(function*() {
-  const control = {
-    store: yield* SessionStore.makeMemory,
-    /** Writes are done, and are said to have failed. */
-    isMute: false,
-    isReachable: true,
-    /** Done when the lease has just been given. */
-    leased: Effect.void,
-    /** Whether writes arrive. */
-    isWritable: true,
-    /** Done before the authority answers. */
-    amid: Effect.void
-  }
-  const reached = <A, R>(
-    operation: (store: SessionStore.SessionStore["Service"]) => Effect.Effect<A, AuthError.AuthError, R>
-  ) => Effect.suspend(() => control.isReachable ? operation(control.store) : Effect.fail(failure))
-  const layer = TenovosAuth.layer(
-    options,
-    Layer.succeed(SessionStore.SessionStore, {
-      ...control.store,
-      read: reached((store) => store.read),
-      commit: (...args) =>
-        Effect.tap(
-          reached((store) => control.isWritable ? store.commit(...args) : Effect.fail(failure)),
-          () => control.isMute ? Effect.fail(failure) : Effect.void
-        ),
-      clear: (generation) => reached((store) => store.clear(generation)),
-      lease: Effect.tap(reached((store) => store.lease), () => Effect.suspend(() => control.leased))
-    })
-  ).pipe(
-    Layer.provideMerge(
-      ScriptedAuthority.layer((request, index) =>
-        Effect.andThen(Effect.suspend(() => control.amid), healthy(request, index))
-      )
-    )
-  )
-  return { control, layer }
-})
-
-type Control = Effect.Success<typeof make>["control"]
 
 describe("a write that was done and said to have failed", () => {
   const outages: Record<string, (control: Control) => void> = {

@@ -139,8 +139,8 @@ export const make = ({ background, credentials, endpoint, publish, steady, store
         unstored = undefined
         outdated = 0
         seen = own.session.generation
-        const replaced = [...own.replaces, ...Option.toArray(session)].filter((one) => !isSame(one, own.spent))
-        return abandon(replaced, Option.some(own.session))
+        const before = Option.filter(session, (one) => !isSame(one, own.spent))
+        return abandon([...own.replaces, ...Option.toArray(before)], Option.some(own.session))
       })
     )
 
@@ -161,10 +161,8 @@ export const make = ({ background, credentials, endpoint, publish, steady, store
           const now = yield* DateTime.now
           const renewed = Option.filter(latest, (session) => isOther && lives(now)(session) && !isSame(session, held))
           if (Option.isSome(lease) || Option.isSome(renewed) || !flight.isWanted()) {
-            // A write that has not been done is refused from now on.
-            if (Option.isSome(lease) && unstored !== undefined && read.generation <= unstored.base) {
-              unstored.mayBeStored = false
-            }
+            // A write that has not been done is refused from now on; that one has been, the generation tells.
+            if (Option.isSome(lease) && unstored !== undefined) unstored.mayBeStored = false
             return { stored, renewed, lease: Option.getOrUndefined(lease) }
           }
           lease = yield* store.lease

@@ -1,0 +1,155 @@
+import { type AuthError, Session, SessionStore, TenovosAuth } from "@effect-tenovos/core"
+import { ScriptedAuthority } from "@effect-tenovos/testing"
+import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
+import { TestClock } from "effect/testing"
+import { failure, make } from "./support/losing.ts"
+import { received, session, settled } from "./support/scripted.ts"
+import { session as sessionOf } from "./support/sessions.ts"
+
+// Which of two sessions goes on: that in hand, or that which the store has.
+
+/** What somebody else has stored, for two days. */
+const others = (generation: number) =>
+  new Session.Session({
+    ...sessionOf(generation, "of another"),
+    refreshToken: Redacted.make("refresh of another"),
+    expiresAt: DateTime.makeUnsafe("1970-01-03")
+  })
+
+const forced = TenovosAuth.TenovosAuth.use((auth) => auth.sessionWith({ forceRefresh: true }))
+
+describe("a store that has lost all since", () => {
+  it.effect("takes what comes of the session in hand", () =>
+    Effect.gen(function*() {
+      const { control, layer } = yield* make
+      yield* Effect.gen(function*() {
+        yield* session
+        control.store = yield* SessionStore.makeMemory
+        yield* TestClock.adjust("1 hour")
+        yield* session
+
+        assert.deepStrictEqual(yield* received, ["authorize", "refresh"])
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.effect("is believed when it has as new a session, of somebody else", () =>
+    Effect.gen(function*() {
+      const { control, layer } = yield* make
+      yield* Effect.gen(function*() {
+        yield* session
+        control.store = yield* SessionStore.makeMemory
+        yield* control.store.commit(others(1), 0)
+        yield* TestClock.adjust("1 hour")
+
+        assert.strictEqual(Redacted.value((yield* session).accessToken), "of another")
+        assert.deepStrictEqual(yield* received, ["authorize"])
+      }).pipe(Effect.provide(layer))
+    }))
+})
+
+describe("a session that was renewed while the store was out of reach", () => {
+  // Its generation is the third, and the store, where another has stored one, is at the second.
+  const overtaken = Effect.gen(function*() {
+    const made = yield* make
+    const { control } = made
+    const begin = Effect.gen(function*() {
+      yield* session
+      yield* TestClock.adjust("1 hour")
+      control.isReachable = false
+      yield* session
+      yield* TestClock.adjust("1 hour")
+      yield* session
+      assert.deepStrictEqual(yield* received, ["authorize", "authorize", "refresh"])
+      yield* control.store.commit(others(2), 1)
+      control.isReachable = true
+    })
+    return { ...made, begin }
+  })
+
+  it.effect("is not renewed any more once another was stored, before it gives way and after", () =>
+    Effect.gen(function*() {
+      const { begin, control, layer } = yield* overtaken
+      yield* Effect.gen(function*() {
+        yield* begin
+        control.status = 503
+        const renewal = yield* Effect.forkChild(forced, { startImmediately: true })
+        // It is tried to store the one in hand before the authority is asked again.
+        yield* TestClock.adjust("3 seconds")
+        control.status = 200
+        yield* TestClock.adjust("10 seconds")
+        yield* Fiber.join(renewal)
+
+        const all = yield* ScriptedAuthority.ScriptedAuthority.use((authority) => authority.received)
+        assert.deepStrictEqual(
+          all.slice(3).map(({ body }) => body.includes("refresh of another")),
+          [true, true]
+        )
+      }).pipe(Effect.provide(layer))
+    }))
+})
+
+describe("a session that was followed by another sign-in", () => {
+  for (const isStored of [true, false]) {
+    it.effect(`is not ended if its refresh token was refused, and that sign-in is ${isStored ? "" : "not "}stored`, () =>
+      Effect.gen(function*() {
+        const { control, layer } = yield* make
+        yield* Effect.gen(function*() {
+          yield* session
+          yield* TestClock.adjust("1 minute")
+          control.status = 401
+          control.isWritable = isStored
+          yield* forced
+          if (!isStored) yield* control.store.commit(others(2), 1)
+          yield* TestClock.adjust("1 hour")
+
+          const ended = isStored ? [] : ["expire"]
+          assert.deepStrictEqual(yield* received, ["authorize", "refresh", "authorize", ...ended])
+        }).pipe(Effect.provide(layer))
+      }))
+  }
+})
+
+describe("a sign-out amid the wait for the lease", () => {
+  it.effect("spends no refresh token", () =>
+    Effect.gen(function*() {
+      const { control, layer } = yield* make
+      yield* Effect.gen(function*() {
+        yield* session
+        yield* TestClock.adjust("1 hour")
+        const auth = yield* TenovosAuth.TenovosAuth
+        control.leased = Effect.asVoid(Effect.forkDetach(auth.signOut, { startImmediately: true }))
+        yield* Effect.flip(session)
+        yield* settled
+
+        assert.deepStrictEqual(yield* received, ["authorize", "expire"])
+      }).pipe(Effect.provide(layer))
+    }))
+})
+
+describe("a store that can't be reached", () => {
+  it.effect("is told of, with what it said", () =>
+    Effect.gen(function*() {
+      const { control, layer } = yield* make
+      yield* Effect.gen(function*() {
+        const auth = yield* TenovosAuth.TenovosAuth
+        const errors: Array<AuthError.AuthError> = []
+        yield* auth.events.pipe(
+          Stream.runForEach((event) =>
+            Effect.sync(() => event._tag === "StoreFailed" ? errors.push(event.error) : undefined)
+          ),
+          Effect.forkScoped({ startImmediately: true })
+        )
+        yield* settled
+        control.isReachable = false
+        yield* session
+        yield* settled
+
+        assert.deepStrictEqual(errors.map((error) => error === failure), [true])
+      }).pipe(Effect.provide(layer))
+    }))
+})
