@@ -1,13 +1,15 @@
 import { type AuthError, Session, SessionStore, TenovosAuth } from "@effect-tenovos/core"
 import { ScriptedAuthority } from "@effect-tenovos/testing"
 import { assert, describe, it } from "@effect/vitest"
+import { assertEquals } from "@effect/vitest/utils"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
-import { failure, make } from "./support/losing.ts"
+import { type Control, failure, make } from "./support/losing.ts"
 import { received, session, settled } from "./support/scripted.ts"
 import { session as sessionOf } from "./support/sessions.ts"
 
@@ -112,6 +114,60 @@ describe("a session that was followed by another sign-in", () => {
         }).pipe(Effect.provide(layer))
       }))
   }
+
+  it.effect("is ended if it was never stored, and that sign-in is", () =>
+    Effect.gen(function*() {
+      const { control, layer } = yield* make
+      yield* Effect.gen(function*() {
+        yield* session
+        yield* TestClock.adjust("1 hour")
+        control.isWritable = false
+        yield* session
+        // Its write may arrive later, and so its refresh token is not spent without the lease.
+        const { store } = control
+        control.store = { ...store, lease: Effect.fail(failure) }
+        yield* forced
+        control.isWritable = true
+        control.store = store
+        yield* TestClock.adjust("1 hour")
+
+        assert.deepStrictEqual(yield* received, ["authorize", "refresh", "authorize", "expire"])
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.effect("is ended with that by a sign-out, although the store can't be reached", () =>
+    Effect.gen(function*() {
+      const { control, layer } = yield* make
+      yield* Effect.gen(function*() {
+        yield* session
+        yield* TestClock.adjust("1 minute")
+        control.isReachable = false
+        yield* forced
+        const outcome = yield* TenovosAuth.TenovosAuth.use((auth) => auth.signOut)
+
+        assert.strictEqual(outcome._tag, "Forgotten")
+        assert.deepStrictEqual(yield* received, ["authorize", "authorize", "expire", "expire"])
+      }).pipe(Effect.provide(layer))
+    }))
+})
+
+describe("a session that could not be stored, nor renewed", () => {
+  it.effect("is stored when that is possible", () =>
+    Effect.gen(function*() {
+      const { control, layer } = yield* make
+      yield* Effect.gen(function*() {
+        control.isReachable = false
+        const { accessToken } = yield* session
+        control.status = 503
+        yield* Effect.forkChild(Effect.exit(forced), { startImmediately: true })
+        yield* TestClock.adjust("20 minutes")
+        control.isReachable = true
+        yield* TestClock.adjust("10 minutes")
+
+        const { session: stored } = yield* control.store.read
+        assertEquals(Option.map(stored, (session) => session.accessToken), Option.some(accessToken))
+      }).pipe(Effect.provide(layer))
+    }))
 })
 
 describe("a sign-out amid the wait for the lease", () => {
@@ -131,25 +187,36 @@ describe("a sign-out amid the wait for the lease", () => {
     }))
 })
 
-describe("a store that can't be reached", () => {
-  it.effect("is told of, with what it said", () =>
-    Effect.gen(function*() {
-      const { control, layer } = yield* make
-      yield* Effect.gen(function*() {
-        const auth = yield* TenovosAuth.TenovosAuth
-        const errors: Array<AuthError.AuthError> = []
-        yield* auth.events.pipe(
-          Stream.runForEach((event) =>
-            Effect.sync(() => event._tag === "StoreFailed" ? errors.push(event.error) : undefined)
-          ),
-          Effect.forkScoped({ startImmediately: true })
-        )
-        yield* settled
-        control.isReachable = false
-        yield* session
-        yield* settled
+describe("a store that fails", () => {
+  const troubles: Record<string, (control: Control) => void> = {
+    "can't be reached": (control) => {
+      control.isReachable = false
+    },
+    "can't be understood": (control) => {
+      const read = Effect.map(control.store.read, (stored) => ({ ...stored, unreadable: failure }))
+      control.store = { ...control.store, read }
+    }
+  }
+  for (const [how, begin] of Object.entries(troubles)) {
+    it.effect(`is told of, with the reason, where it ${how}`, () =>
+      Effect.gen(function*() {
+        const { control, layer } = yield* make
+        yield* Effect.gen(function*() {
+          const auth = yield* TenovosAuth.TenovosAuth
+          const errors: Array<AuthError.AuthError> = []
+          yield* auth.events.pipe(
+            Stream.runForEach((event) =>
+              Effect.sync(() => event._tag === "StoreFailed" ? errors.push(event.error) : undefined)
+            ),
+            Effect.forkScoped({ startImmediately: true })
+          )
+          yield* settled
+          begin(control)
+          yield* session
+          yield* settled
 
-        assert.deepStrictEqual(errors.map((error) => error === failure), [true])
-      }).pipe(Effect.provide(layer))
-    }))
+          assert.deepStrictEqual(errors.map((error) => error === failure), [true])
+        }).pipe(Effect.provide(layer))
+      }))
+  }
 })
