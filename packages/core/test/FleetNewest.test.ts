@@ -187,6 +187,40 @@ describe("a sign-out amid the wait for the lease", () => {
     }))
 })
 
+describe("a sign-out", () => {
+  const signOut = TenovosAuth.TenovosAuth.use((auth) => auth.signOut)
+
+  it.effect("is of nothing that comes after it, although the store can't be reached then", () =>
+    Effect.gen(function*() {
+      const { control, layer } = yield* make
+      yield* Effect.gen(function*() {
+        yield* session
+        yield* signOut
+        control.isReachable = false
+        const { accessToken } = yield* session
+        control.isReachable = true
+        yield* TestClock.adjust("10 seconds")
+
+        const { session: stored } = yield* control.store.read
+        assertEquals(Option.map(stored, (session) => session.accessToken), Option.some(accessToken))
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.effect("is of what was stored before, although the store was never reached", () =>
+    Effect.gen(function*() {
+      const { control, layer } = yield* make
+      yield* control.store.commit(others(1), 0)
+      yield* Effect.gen(function*() {
+        control.isReachable = false
+        yield* signOut
+        control.isReachable = true
+        yield* session
+
+        assert.deepStrictEqual(yield* received, ["authorize"])
+      }).pipe(Effect.provide(layer))
+    }))
+})
+
 describe("a store that fails", () => {
   const troubles: Record<string, (control: Control) => void> = {
     "can't be reached": (control) => {

@@ -291,7 +291,9 @@ export const make = ({ background, credentials, endpoint, publish, steady, store
       const { generation, session } = yield* look
       found.push(...Option.toArray(session))
       isCleared = yield* store.clear(generation)
-      if (isCleared) seen = generation + 1
+      if (!isCleared) continue
+      seen = generation + 1
+      newest = Math.max(newest, seen)
     }
   })
 
