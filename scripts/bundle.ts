@@ -22,9 +22,14 @@ const builtins: Plugin = {
     // Node itself has loaded the one of paths, and Effect makes a service of all its properties.
     const isAtHand = path === "node:path" || typeof builtin !== "object" || builtin === null
     if (isAtHand) return `module.exports = ${load}`
-    // By a prototype: what is the object's own would be copied wherever it is imported.
+    // By a prototype: what is the object's own would be copied wherever it is imported. A function is kept when it has been
+    // read, since the prototype is slow to ask.
     return `module.exports = Object.create(new Proxy({}, {
-      get: (_, name) => ${load}[name],
+      get: (_, name, importer) => {
+        const value = ${load}[name]
+        if (typeof value === "function") Object.defineProperty(importer, name, { value })
+        return value
+      },
       has: (_, name) => name in ${load}
     }))`
   }
