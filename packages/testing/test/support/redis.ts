@@ -3,9 +3,9 @@ import type * as Scope from "effect/Scope"
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import { mkdtempSync, rmSync } from "node:fs"
-import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { freePort } from "../../../server/test/support/freePort.ts"
 
 /** The URL of a Redis that is there already. */
 export const given = process.env["TENOVOS_TEST_REDIS"]
@@ -69,12 +69,3 @@ export const make = Effect.fnUntraced(
 
 export const started = (...args: ReadonlyArray<string>): Effect.Effect<Server, never, Scope.Scope> =>
   Effect.tap(make(...args), ({ start }) => start)
-
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, "127.0.0.1")
-  await once(server, "listening")
-  const address = server.address()
-  server.close()
-  if (address === null || typeof address === "string") throw new Error("No port is free")
-  return address.port
-}
