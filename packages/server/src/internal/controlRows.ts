@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import * as SqlSchema from "effect/sql/SqlSchema"
+import type * as Statement from "effect/sql/Statement"
 import type { Which } from "../ControlMessages.ts"
 import { bucketsOf, nobodiesOf } from "./limitKeys.ts"
 
@@ -64,6 +65,21 @@ export const make = (sql: SqlClient.SqlClient) => {
     ["denied_tokens", of(tenant)] as const
   ]
 
+  // Transactions of SQLite keep each other out by themselves.
+  const transaction =
+    (beginning: Statement.Statement<unknown>) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, never, R> =>
+      sql.onDialectOrElse({ pg: () => Effect.asVoid(beginning), orElse: () => Effect.void }).pipe(
+        Effect.andThen(self),
+        sql.withTransaction,
+        Effect.orDie
+      )
+
+  /** Two that remove and insert the same rows at once would meet, and so would one with a new user or API key. */
+  const alone = transaction(sql`LOCK TABLE users, api_keys IN SHARE ROW EXCLUSIVE MODE`)
+
+  /** No session is read whose user was added after the users were read. */
+  const atOneMoment = transaction(sql`SET TRANSACTION ISOLATION LEVEL REPEATABLE READ`)
+
   const remove = Effect.fnUntraced(function*(tenant: string | undefined) {
     for (const [table, which] of tables(tenant).toReversed()) yield* sql`DELETE FROM ${sql(table)} WHERE ${which}`
   })
@@ -73,13 +89,20 @@ export const make = (sql: SqlClient.SqlClient) => {
       yield* remove(tenant)
       for (const [table, rows] of snapshot) {
         for (const some of Arr.chunksOf(rows, rowsAtOnce)) {
-          yield* sql`INSERT INTO ${sql(table)} ${sql.insert(some)}`
+          yield* sql`INSERT INTO ${sql(table)} ${sql.insert(some)} ${instead(table, some[0])}`
         }
       }
     },
-    sql.withTransaction,
-    Effect.orDie
+    alone
   )
+
+  /** A request that has written such a row since all were removed came before the restore, which takes it back. */
+  const instead = (table: string, row: Row) => {
+    const key = written.get(table)
+    if (key === undefined) return sql.literal("")
+    const values = sql.csv(Object.keys(row).map((column) => sql`${sql(column)} = excluded.${sql(column)}`))
+    return sql`ON CONFLICT (${sql.literal(key)}) DO UPDATE SET ${values}`
+  }
 
   const snapshot = (tenant: string | undefined): Effect.Effect<Snapshot> =>
     Effect.forEach(
@@ -88,8 +111,7 @@ export const make = (sql: SqlClient.SqlClient) => {
         Effect.map(sql<Row>`SELECT * FROM ${sql(table)} WHERE ${which}`, (rows) => [table, rows] as const)
     ).pipe(
       Effect.map((rows) => new Map(rows)),
-      sql.withTransaction,
-      Effect.orDie
+      atOneMoment
     )
 
   const reset = Effect.fnUntraced(
@@ -98,8 +120,7 @@ export const make = (sql: SqlClient.SqlClient) => {
       for (const [table, which] of ephemeral(tenant)) yield* sql`DELETE FROM ${sql(table)} WHERE ${which}`
       yield* sql`UPDATE users SET disabled = 0 WHERE disabled <> 0 AND ${of(tenant)}`
     },
-    sql.withTransaction,
-    Effect.orDie
+    alone
   )
 
   const sessions = SqlSchema.findAll({
@@ -151,7 +172,7 @@ export const make = (sql: SqlClient.SqlClient) => {
         Effect.map((found) => found.length > 0),
         Effect.orDie
       ),
-    removeTenant: (tenant: string) => Effect.orDie(sql.withTransaction(remove(tenant))),
+    removeTenant: (tenant: string) => alone(remove(tenant)),
     sessions: (tenant: string | undefined) => Effect.orDie(sessions(tenant)),
     users: (tenant: string | undefined) => Effect.orDie(users(tenant)),
     revoke: (tenant: string | undefined, which: Which, now: number) =>
@@ -164,6 +185,9 @@ export const make = (sql: SqlClient.SqlClient) => {
     reset
   }
 }
+
+/** Tables with their keys. All other rows that a request adds have a key that none had before. */
+const written = new Map([["lockouts", "user_key, address"], ["rate_limits", "key"], ["denied_tokens", "event_id"]])
 
 // SQLite takes 32,766 parameters in one statement, and PostgreSQL 65,535.
 const rowsAtOnce = 500
