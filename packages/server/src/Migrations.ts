@@ -169,9 +169,11 @@ export const version: number = Math.max(...Object.keys(migrations).map((name) =>
 const lastOf = Effect.gen(function*() {
   const sql = yield* SqlClient.SqlClient
   const tables = yield* sql.onDialectOrElse({
-    // By reading a table: a name that was not found stays so for PostgreSQL until the next one that it opens, and to
-    // wait for a lock of no table does not end that.
-    pg: () => sql`SELECT 1 AS found FROM pg_class WHERE oid = to_regclass('effect_sql_migrations')`,
+    // Another authority may be further down the search path. And read from tables: a name that was not found stays so
+    // for PostgreSQL until the next table that it opens, and to wait for a lock of no table does not end that.
+    pg: () =>
+      sql`SELECT 1 AS found FROM pg_tables
+        WHERE schemaname = current_schema() AND tablename = 'effect_sql_migrations'`,
     orElse: () => sql`SELECT 1 AS found FROM sqlite_master WHERE name = 'effect_sql_migrations'`
   })
   if (tables.length === 0) return 0
@@ -216,9 +218,12 @@ export const run: Effect.Effect<void, Migrator.MigrationError | SqlError, SqlCli
 
 const runAll = Effect.gen(function*() {
   const sql = yield* SqlClient.SqlClient
-  // A transaction of SQLite keeps all others out. PostgreSQL's schemas are databases of their own here.
+  // A transaction of SQLite keeps all others out. PostgreSQL's schemas are databases of their own here: until the end of
+  // the transaction no other is in reach.
   yield* sql.onDialectOrElse({
-    pg: () => sql`SELECT pg_advisory_xact_lock(${advisoryLock}, hashtext(current_schema()))`,
+    pg: () =>
+      sql`SELECT pg_advisory_xact_lock(${advisoryLock}, hashtext(current_schema())),
+        set_config('search_path', quote_ident(current_schema()), true)`,
     orElse: () => Effect.void
   })
   yield* refuseLater

@@ -20,9 +20,9 @@ export const emptyFolder: Effect.Effect<string, never, Scope.Scope> = Effect.acq
 
 const file = Effect.map(emptyFolder, (folder) => join(folder, "a.sqlite"))
 
-/** An empty schema, and nothing else is in reach of its URL. */
+/** An empty schema, whose name is only right in quotes, and nothing else is in reach of its URL. */
 export const schema: Effect.Effect<string, never, Scope.Scope> = Effect.gen(function*() {
-  const name = `test_${randomUUID().replaceAll("-", "")}`
+  const name = `Test-${randomUUID()}`
   const url = inject("postgres")
   const run = (statement: (sql: SqlClient) => Effect.Effect<unknown, unknown>) =>
     SqlClient.use(statement).pipe(Effect.provide(Postgres.layer({ url: Redacted.make(url) })), Effect.orDie)
@@ -31,7 +31,7 @@ export const schema: Effect.Effect<string, never, Scope.Scope> = Effect.gen(func
     () => run((sql) => sql`DROP SCHEMA ${sql(name)} CASCADE`)
   )
   const own = new URL(url)
-  own.searchParams.set("options", `-c search_path=${name}`)
+  own.searchParams.set("options", `-c search_path="${name}"`)
   return own.href
 })
 

@@ -61,7 +61,7 @@ describe("a table", () => {
   it.live("may be in another schema, and be made by somebody else", () =>
     Effect.gen(function*() {
       const url = yield* schema
-      const name = String(new URL(url).searchParams.get("options")).replace("-c search_path=", "")
+      const name = String(new URL(url).searchParams.get("options")).replace(/^-c search_path="(.*)"$/, "$1")
       const user = `user_${name}`
       const { sql } = yield* open(url)
       yield* Effect.flatMap(open(url, { table: `${name}.a"b` }), ({ store }) => store.commit(session(1), 0))
