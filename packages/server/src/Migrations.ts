@@ -222,12 +222,20 @@ const runAll = Effect.gen(function*() {
   // the transaction no other is in reach.
   yield* sql.onDialectOrElse({
     pg: () =>
-      sql`SELECT pg_advisory_xact_lock(${advisoryLock}, hashtext(current_schema())),
-        set_config('search_path', quote_ident(current_schema()), true)`,
+      Effect.flatMap(
+        sql`SELECT current_schema() AS schema, pg_advisory_xact_lock(${advisoryLock}, hashtext(current_schema())),
+          set_config('search_path', quote_ident(current_schema()), true)`,
+        ([row]) => row?.["schema"] === null ? Effect.fail(noSchema) : Effect.void
+      ),
     orElse: () => Effect.void
   })
   yield* refuseLater
   yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations) })
+})
+
+const noSchema = new Migrator.MigrationError({
+  kind: "BadState",
+  message: "The search path names no schema that exists: create it, or name another one."
 })
 
 // Any number will do, as long as no other program takes it: these are the letters TNVS.

@@ -183,8 +183,8 @@ export const make = (sql: SqlClient.SqlClient) => {
           AND disabled = 0 AND NOT EXISTS (SELECT 1 FROM denied_tokens WHERE ${sql.in("event_id", eventIds)})`
   }))
 
-  // Between the check of a password and this its user may be deleted.
-  const keepUser = sql.onDialectOrElse({
+  // A user may be deleted after the check of their password, and a session while its refresh token is replaced.
+  const keep = sql.onDialectOrElse({
     pg: () => sql.literal("FOR KEY SHARE"),
     orElse: () => sql.literal("")
   })
@@ -204,7 +204,7 @@ export const make = (sql: SqlClient.SqlClient) => {
       sql`INSERT INTO sessions (id, tenant, user_sub, client_id, refresh_token_hash, auth_time, expires_at)
         SELECT ${row.id}, ${row.tenant}, sub, ${row.client_id}, ${row.refresh_token_hash}, ${row.auth_time},
           ${row.expires_at}
-        FROM users WHERE sub = ${row.user_sub} ${keepUser}
+        FROM users WHERE sub = ${row.user_sub} ${keep}
         RETURNING id`
   }))
 
@@ -292,8 +292,12 @@ export const make = (sql: SqlClient.SqlClient) => {
     touchSession,
     sessionByRefreshToken,
     sessionToRotate,
-    retireToken: (row: { readonly hash: string; readonly session_id: string }) =>
-      Effect.orDie(sql`INSERT INTO retired_tokens ${sql.insert(row)} ON CONFLICT DO NOTHING`),
+    /** Nothing when the session has gone meanwhile: the UPDATE after it finds that out. */
+    retireToken: ({ hash, session_id }: { readonly hash: string; readonly session_id: string }) =>
+      Effect.orDie(
+        sql`INSERT INTO retired_tokens (hash, session_id) SELECT ${hash}, id FROM sessions WHERE id = ${session_id} ${keep}
+          ON CONFLICT DO NOTHING`
+      ),
     rotateSession,
     repeatRotation,
     sessionOfRetiredToken,

@@ -18,6 +18,7 @@ const Live = onFresh((database) =>
     passwords: cheap,
     database,
     profile: "strict",
+    refreshAnswer: "replaces",
     limits: { proxies: 1 }
   }).pipe(Layer.merge(Database.layer(database)))
 )
@@ -38,6 +39,8 @@ const make = Effect.gen(function*() {
     state: yield* control.tenant(tenant),
     wrong: signIn("wrong"),
     signIn: authority.authorize({ tenant, username, password: Redacted.make(password) }),
+    refresh: (issued: Parameters<typeof fixtures.tokens>[0]) =>
+      authority.refresh({ ...fixtures.tokens(issued), tenant }),
     expire: (issued: Parameters<typeof fixtures.tokens>[0]) =>
       authority.expire({ tenant, accessToken: fixtures.tokens(issued).accessToken }),
     /** All that requests write by themselves. */
@@ -96,5 +99,15 @@ describe("a tenant under control on PostgreSQL", () => {
       yield* state.restore(snapshot)
       assert.deepStrictEqual((yield* state.users).map(({ username }) => username), [username])
       assert.deepStrictEqual(yield* control.all.sessions, [])
+    }).pipe(Effect.provide(Live)))
+
+  it.effect("is reset while a refresh token is replaced, which is refused", () =>
+    Effect.gen(function*() {
+      const { refresh, signIn, state } = yield* make
+      const issued = yield* signIn
+
+      const refused = yield* refresh(issued).pipe(before("INSERT INTO retired_tokens", () => state.reset), Effect.flip)
+
+      assert.strictEqual(refused.message, "Invalid Refresh Token")
     }).pipe(Effect.provide(Live)))
 })

@@ -6,6 +6,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { SqlClient } from "effect/sql/SqlClient"
+import { inject } from "vitest"
 import * as fixtures from "../fixtures/authority.ts"
 import { before } from "../support/before.ts"
 import { schema } from "../support/databases.ts"
@@ -57,5 +58,18 @@ describe("Migrations on PostgreSQL", () => {
         )))
 
       yield* Fiber.join(yield* Deferred.await(second))
+    }))
+
+  it.effect("say so where the search path names no schema that exists", () =>
+    Effect.gen(function*() {
+      const database = new URL(inject("postgres"))
+      database.searchParams.set("options", "-c search_path=nowhere")
+
+      const refused = yield* Effect.flip(Effect.provide(Migrations.run, Database.layer(database.href)))
+
+      assert.strictEqual(
+        refused.message,
+        "The search path names no schema that exists: create it, or name another one."
+      )
     }))
 })
