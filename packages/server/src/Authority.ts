@@ -250,7 +250,8 @@ export const make = Effect.fnUntraced(
 
     let signedIn = 0
 
-    const authorize: Authority["Service"]["authorize"] = Effect.fn("Authority.authorize")(
+    // `Effect.fn` takes a stack at each call of these four.
+    const authorize: Authority["Service"]["authorize"] = Effect.fnUntraced(
       function*({ address = "", password, tenant, username }) {
         const user = yield* admit({ address, password, tenant, username })
 
@@ -291,17 +292,19 @@ export const make = Effect.fnUntraced(
           : insertion
         if (!(yield* hasBegun)) return yield* refuseUnknown({ tenant, username })
         return yield* issue(session, user, now, refreshToken)
-      }
+      },
+      Effect.withSpan("Authority.authorize")
     )
 
-    const refresh: Authority["Service"]["refresh"] = Effect.fn("Authority.refresh")(
+    const refresh: Authority["Service"]["refresh"] = Effect.fnUntraced(
       function*({ accessToken, refreshToken, tenant, username }) {
         const now = yield* currentMillis
         const token = Redacted.value(refreshToken)
+        const hash = sha256(token)
         const refused = (reason: string, session?: string) =>
           refuse(reason, { event: "refresh", reason, tenant, session })
         // Before a signature is verified: whoever makes tokens up is to cost as little as they can.
-        if (!(yield* db.isRefreshToken(sha256(token)))) {
+        if (!(yield* db.isRefreshToken(hash))) {
           return yield* refused("Invalid Refresh Token")
         }
         const claims = yield* tokens.readAccess(keys.recall, issuer, Redacted.value(accessToken))
@@ -310,7 +313,7 @@ export const make = Effect.fnUntraced(
           if (username !== undefined && username !== claims.value.username) {
             return yield* refused("Invalid Authentication Parameters", named)
           }
-          const renewed = yield* refreshTokens.renew({ tenant, id: claims.value.origin_jti, token, now })
+          const renewed = yield* refreshTokens.renew({ tenant, id: claims.value.origin_jti, token, hash, now })
           if (Option.isSome(renewed)) {
             const { refreshToken, session } = renewed.value
             const { user } = session
@@ -325,8 +328,9 @@ export const make = Effect.fnUntraced(
             )
           }
         }
-        return yield* refused(yield* refreshTokens.refuse({ tenant, token, now }), named)
-      }
+        return yield* refused(yield* refreshTokens.refuse({ tenant, hash, now }), named)
+      },
+      Effect.withSpan("Authority.refresh")
     )
 
     const end = Effect.fnUntraced(
@@ -344,7 +348,7 @@ export const make = Effect.fnUntraced(
       }
     )
 
-    const expire: Authority["Service"]["expire"] = Effect.fn("Authority.expire")(
+    const expire: Authority["Service"]["expire"] = Effect.fnUntraced(
       function*({ accessToken, tenant, username }) {
         const now = yield* currentMillis
         const claims = yield* tokens.readAccess(keys.find, issuer, Redacted.value(accessToken))
@@ -359,10 +363,11 @@ export const make = Effect.fnUntraced(
           const session = Option.getOrUndefined(claims)?.origin_jti
           return yield* refuse("Failed to Expire Session and Logout 1", { event: "expire", reason, tenant, session })
         }
-      }
+      },
+      Effect.withSpan("Authority.expire")
     )
 
-    const verify: Authority["Service"]["verify"] = Effect.fn("Authority.verify")(
+    const verify: Authority["Service"]["verify"] = Effect.fnUntraced(
       function*({ accessToken, idToken, tenant }) {
         const now = yield* currentMillis
         const access = yield* tokens.readAccess(keys.find, issuer, Redacted.value(accessToken))
@@ -372,7 +377,8 @@ export const make = Effect.fnUntraced(
         const { event_id: eventId, origin_jti } = access.value
         if (!isCurrent || origin_jti !== id.value.origin_jti) return Option.none()
         return yield* db.userOfLiveSession({ tenant, id: origin_jti, eventIds: [eventId, id.value.event_id] })
-      }
+      },
+      Effect.withSpan("Authority.verify")
     )
 
     return Authority.of({

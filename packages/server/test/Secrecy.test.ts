@@ -87,6 +87,8 @@ describe("secrets", () => {
 
       assert.isAbove(seen.filter((line) => line.includes("/v1/auth/token")).length, 5)
       assert.isAbove(spans.length, 20)
+      const operations = ["authorize", "refresh", "expire", "verify"].map((name) => `Authority.${name}`)
+      assert.includeMembers(spans.map(({ name }) => name), operations)
       assert.isAbove(seen.filter((line) => line.includes("status=429")).length, 1)
       assert.include(seen.join(""), "http.request.header.accesstoken")
       assert.include(files.join(""), username)

@@ -15,6 +15,8 @@ interface Shown {
   readonly tenant: string
   readonly id: string
   readonly token: string
+  /** Of the token. */
+  readonly hash: string
   readonly now: number
 }
 
@@ -64,21 +66,22 @@ export const make = (options: {
 
   /** The session, and the refresh token that is good from now on. */
   const renew = Effect.fnUntraced(function*(shown: Shown) {
-    const where = { tenant: shown.tenant, id: shown.id, hash: sha256(shown.token), now: shown.now }
+    const { hash, id, now, tenant } = shown
+    const where = { tenant, id, hash, now }
     const renewed = answer === "replaces"
       ? yield* rotate(shown, where)
       : Option.map(
-        yield* accept(shown.tenant, db.touchSession(where)),
+        yield* accept(tenant, db.touchSession(where)),
         (session) => ({ session, refreshToken: shown.token })
       )
     if (Option.isSome(renewed)) return renewed
-    const repeated = yield* accept(shown.tenant, db.repeatRotation({ ...where, since: shown.now - grace }))
+    const repeated = yield* accept(tenant, db.repeatRotation({ ...where, since: now - grace }))
     return Option.map(repeated, (session) => ({ session, refreshToken: unseal(shown.token, session.child_token) }))
   })
 
   /** Why a token is refused. One that was replaced long ago is in two hands, and ends its session. */
-  const refuse = Effect.fnUntraced(function*({ now, tenant, token }: Omit<Shown, "id">) {
-    const where = { tenant, hash: sha256(token) }
+  const refuse = Effect.fnUntraced(function*({ hash, now, tenant }: Pick<Shown, "tenant" | "hash" | "now">) {
+    const where = { tenant, hash }
     const found = yield* db.sessionByRefreshToken(where)
     if (Option.isSome(found)) {
       if (found.value.revoked_at !== null) return "Refresh Token has been revoked"

@@ -257,7 +257,9 @@ export const races = <E>(name: string, database: Layer.Layer<SqlClient, E>): voi
       const chosen = parameters(runs)
       if (long) console.log(`${runs} races on ${name} with the seed ${chosen.seed}`)
 
+      let begun = 0
       const property = fc.asyncProperty(programs, async (program) => {
+        if (long && begun++ % 1_000 === 0) console.log(`${new Date().toISOString()}: ${begun - 1} on ${name}`)
         const { calls, signedIn } = await Effect.runPromiseWith(context)(
           perform(program, inTurns).pipe(
             Effect.scoped,
