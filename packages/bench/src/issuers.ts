@@ -106,7 +106,7 @@ export const refreshes = Effect.fnUntraced(function*(server: serverProcess.Serve
  * CPU would be counted as the calls'.
  */
 export const warmUp = (calls: ReadonlyArray<Call>): Effect.Effect<void> =>
-  Effect.asVoid(Effect.promise(() => load(calls, { connections: 16, times: 5_000 })))
+  Effect.asVoid(Effect.promise(() => load(calls, { connections: 16, times: 20_000 })))
 
 /** Milliseconds of CPU that a server takes for one call, of so many over 16 connections. */
 export const cpuOf = Effect.fnUntraced(
