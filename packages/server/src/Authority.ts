@@ -250,7 +250,7 @@ export const make = Effect.fnUntraced(
 
     let signedIn = 0
 
-    // `Effect.fn` takes a stack at each call of these four.
+    // `Effect.fn` would take a stack at each call of `authorize`, `refresh`, `expire` and `verify`.
     const authorize: Authority["Service"]["authorize"] = Effect.fnUntraced(
       function*({ address = "", password, tenant, username }) {
         const user = yield* admit({ address, password, tenant, username })

@@ -81,7 +81,10 @@ export const make = (sql: SqlClient.SqlClient) => {
   const atOneMoment = transaction(sql`SET TRANSACTION ISOLATION LEVEL REPEATABLE READ`)
 
   const remove = Effect.fnUntraced(function*(tenant: string | undefined) {
-    for (const [table, which] of tables(tenant).toReversed()) yield* sql`DELETE FROM ${sql(table)} WHERE ${which}`
+    for (const [table, which] of tables(tenant).toReversed()) {
+      // They go with their sessions, which whoever retires a token locks first.
+      if (table !== "retired_tokens") yield* sql`DELETE FROM ${sql(table)} WHERE ${which}`
+    }
   })
 
   const restore = Effect.fnUntraced(
@@ -177,7 +180,7 @@ export const make = (sql: SqlClient.SqlClient) => {
     users: (tenant: string | undefined) => Effect.orDie(users(tenant)),
     revoke: (tenant: string | undefined, which: Which, now: number) =>
       sql`UPDATE sessions SET revoked_at = ${now} WHERE revoked_at IS NULL AND ${of(tenant)} AND ${named(which)}
-        RETURNING id`.pipe(Effect.map((ended) => ended.length), Effect.orDie),
+        RETURNING id`.pipe(Effect.map((ended) => ended.length), alone),
     tenantsOf: (username: string, tenant: string | undefined) =>
       Effect.orDie(Effect.map(tenantsOf({ tenant, username }), (rows) => rows.map(({ tenant }) => tenant))),
     snapshot,
@@ -186,7 +189,10 @@ export const make = (sql: SqlClient.SqlClient) => {
   }
 }
 
-/** Tables with their keys. All other rows that a request adds have a key that none had before. */
+/**
+ * Tables with their keys. No request adds a user or an API key while those are locked; a retired token goes with its
+ * session, whose key none had before.
+ */
 const written = new Map([["lockouts", "user_key, address"], ["rate_limits", "key"], ["denied_tokens", "event_id"]])
 
 // SQLite takes 32,766 parameters in one statement, and PostgreSQL 65,535.

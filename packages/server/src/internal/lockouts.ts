@@ -3,6 +3,7 @@ import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import * as SqlSchema from "effect/sql/SqlSchema"
 import { commonMillis } from "./commonClock.ts"
+import { skipLocked } from "./skipLocked.ts"
 
 // Failed passwords by user and address. After the fifth in a row each one locks for twice as long: one second, up to a
 // quarter of an hour. What is tried meanwhile doesn't count, and a quarter of an hour without a failure, or a right
@@ -29,7 +30,7 @@ export const make = (sql: SqlClient.SqlClient) => {
     if (++written % pruneEvery !== 0) return
     const now = yield* commonMillis
     yield* sql`DELETE FROM lockouts WHERE (user_key, address) IN
-      (SELECT user_key, address FROM lockouts WHERE ends_at <= ${now} LIMIT ${pruneEvery * 4})`
+      (SELECT user_key, address FROM lockouts WHERE ends_at <= ${now} LIMIT ${pruneEvery * 4} ${skipLocked(sql)})`
   })
 
   const rows = SqlSchema.findAll({

@@ -6,6 +6,7 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type * as Statement from "effect/sql/Statement"
 import { commonMillis } from "./commonClock.ts"
+import { skipLocked } from "./skipLocked.ts"
 
 // The state of rate limits in a table, so that all processes on one database count together. Each consumption is one
 // guarded upsert: what is refused changes nothing, and so is told from what is accepted by whether a row comes back.
@@ -23,7 +24,8 @@ export const make: Effect.Effect<RateLimiter.RateLimiterStore["Service"], never,
       if (++written % pruneEvery !== 0) return
       const now = yield* commonMillis
       yield* sql`DELETE FROM rate_limits
-        WHERE key IN (SELECT key FROM rate_limits WHERE ends_at <= ${number(now)} LIMIT ${pruneEvery * 4})`
+        WHERE key IN
+          (SELECT key FROM rate_limits WHERE ends_at <= ${number(now)} LIMIT ${pruneEvery * 4} ${skipLocked(sql)})`
     })
 
     const rows = (statement: Statement.Statement<unknown>) => Effect.flatMap(statement, decodeRows)

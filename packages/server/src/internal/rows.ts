@@ -5,6 +5,7 @@ import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import * as SqlSchema from "effect/sql/SqlSchema"
+import { skipLocked } from "./skipLocked.ts"
 
 // Every statement of the authority. What is read is typed by a schema here, and nowhere else. A database that fails, or
 // that holds what this package didn't write, is a defect.
@@ -112,6 +113,8 @@ export const make = (sql: SqlClient.SqlClient) => {
           AND revoked_at IS NULL AND expires_at > ${now}`
   }))
 
+  // No token is replaced that could be used again without anybody noticing: a restore may have taken back that it was
+  // retired.
   const rotateSession = query(SqlSchema.findOneOption({
     Request: Schema.Struct({ ...Refresh.fields, child: Schema.String, sealed: Schema.String }),
     Result: Session,
@@ -120,6 +123,7 @@ export const make = (sql: SqlClient.SqlClient) => {
           child_token = ${sealed}, rotated_at = ${now}
         WHERE refresh_token_hash = ${hash} AND id = ${id} AND tenant = ${tenant}
           AND revoked_at IS NULL AND expires_at > ${now}
+          AND EXISTS (SELECT 1 FROM retired_tokens WHERE hash = ${hash} AND session_id = ${id})
         RETURNING id, user_sub, auth_time`
   }))
 
@@ -208,12 +212,6 @@ export const make = (sql: SqlClient.SqlClient) => {
         RETURNING id`
   }))
 
-  // Other processes delete too, and nobody waits for what another one has begun to delete.
-  const skipLocked = sql.onDialectOrElse({
-    pg: () => sql.literal("FOR UPDATE SKIP LOCKED"),
-    orElse: () => sql.literal("")
-  })
-
   const apiKey = query(SqlSchema.findOneOption({
     Request: Schema.String,
     Result: ApiKey,
@@ -287,12 +285,12 @@ export const make = (sql: SqlClient.SqlClient) => {
     /** So many of those whose refresh token has ended before the instant. */
     deleteEndedSessions: ({ before, limit }: { readonly before: number; readonly limit: number }) =>
       Effect.orDie(sql`DELETE FROM sessions WHERE id IN (
-        SELECT id FROM sessions WHERE expires_at < ${before} ORDER BY expires_at LIMIT ${limit} ${skipLocked}
+        SELECT id FROM sessions WHERE expires_at < ${before} ORDER BY expires_at LIMIT ${limit} ${skipLocked(sql)}
       )`),
     touchSession,
     sessionByRefreshToken,
     sessionToRotate,
-    /** Nothing when the session has gone meanwhile: the UPDATE after it finds that out. */
+    /** Nothing when the session has gone meanwhile. */
     retireToken: ({ hash, session_id }: { readonly hash: string; readonly session_id: string }) =>
       Effect.orDie(
         sql`INSERT INTO retired_tokens (hash, session_id) SELECT ${hash}, id FROM sessions WHERE id = ${session_id} ${keep}
@@ -304,7 +302,9 @@ export const make = (sql: SqlClient.SqlClient) => {
     revokeReused: (request: Parameters<typeof revokeReused>[0]) =>
       Effect.map(revokeReused(request), (ended) => ended.length === 1),
     denyPair: (request: Parameters<typeof deny>[0]) => Effect.map(deny(request), (denied) => denied.length === 1),
-    forgetDenied: (now: number) => Effect.orDie(sql`DELETE FROM denied_tokens WHERE expires_at <= ${now}`),
+    forgetDenied: (now: number) =>
+      Effect.orDie(sql`DELETE FROM denied_tokens
+        WHERE event_id IN (SELECT event_id FROM denied_tokens WHERE expires_at <= ${now} ${skipLocked(sql)})`),
     revokeSession: (request: { readonly tenant: string; readonly id: string; readonly now: number }) =>
       Effect.map(revoke(request), (ended) => ended.length === 1),
     userOfLiveSession,

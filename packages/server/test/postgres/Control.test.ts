@@ -101,6 +101,22 @@ describe("a tenant under control on PostgreSQL", () => {
       assert.deepStrictEqual(yield* control.all.sessions, [])
     }).pipe(Effect.provide(Live)))
 
+  it.effect("is restored while a refresh token is replaced, which is refused and can still be used", () =>
+    Effect.gen(function*() {
+      const { refresh, signIn, state } = yield* make
+      const issued = yield* signIn
+      const snapshot = yield* state.snapshot
+      const restore = before("UPDATE sessions SET refreshed_at", () => state.restore(snapshot))
+
+      const refused = yield* refresh(issued).pipe(restore, Effect.flip)
+
+      assert.strictEqual(refused.message, "Invalid Access Token")
+      yield* refresh(yield* refresh(issued))
+      // A token that was replaced, in a second hand, ends the session.
+      yield* Effect.flip(refresh(issued))
+      assert.deepStrictEqual((yield* state.sessions).map(({ revokedAt }) => revokedAt !== null), [true])
+    }).pipe(Effect.provide(Live)))
+
   it.effect("is reset while a refresh token is replaced, which is refused", () =>
     Effect.gen(function*() {
       const { refresh, signIn, state } = yield* make
