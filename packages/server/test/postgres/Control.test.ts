@@ -113,7 +113,8 @@ describe("a tenant under control on PostgreSQL", () => {
       assert.strictEqual(refused.message, "Invalid Access Token")
       yield* refresh(yield* refresh(issued))
       // A token that was replaced, in a second hand, ends the session.
-      yield* Effect.flip(refresh(issued))
+      const reused = yield* Effect.flip(refresh(issued))
+      assert.strictEqual(reused.message, "Refresh Token has been revoked")
       assert.deepStrictEqual((yield* state.sessions).map(({ revokedAt }) => revokedAt !== null), [true])
     }).pipe(Effect.provide(Live)))
 
