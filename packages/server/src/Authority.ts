@@ -304,9 +304,7 @@ export const make = Effect.fnUntraced(
         const refused = (reason: string, session?: string) =>
           refuse(reason, { event: "refresh", reason, tenant, session })
         // Before a signature is verified: whoever makes tokens up is to cost as little as they can.
-        if (!(yield* db.isRefreshToken(hash))) {
-          return yield* refused("Invalid Refresh Token")
-        }
+        if (!(yield* db.isRefreshToken(hash))) return yield* refused("Invalid Refresh Token")
         const claims = yield* tokens.readAccess(keys.recall, issuer, Redacted.value(accessToken))
         const named = Option.getOrUndefined(claims)?.origin_jti
         if (Option.isSome(claims)) {
@@ -320,12 +318,8 @@ export const make = Effect.fnUntraced(
             // Deleted just now, and the session with them.
             if (Option.isNone(user)) return yield* refused("Invalid Refresh Token", named)
             if (user.value.disabled !== 0) return yield* refused("User is disabled.", named)
-            return yield* issue(
-              { id: session.id, authTime: session.auth_time },
-              user.value,
-              now,
-              refreshAnswer === "omits" ? undefined : refreshToken
-            )
+            const told = refreshAnswer === "omits" ? undefined : refreshToken
+            return yield* issue({ id: session.id, authTime: session.auth_time }, user.value, now, told)
           }
         }
         return yield* refused(yield* refreshTokens.refuse({ tenant, hash, now }), named)

@@ -235,7 +235,7 @@ const runAll = Effect.gen(function*() {
 
 const noSchema = new Migrator.MigrationError({
   kind: "BadState",
-  message: "The search path names no schema that exists: create it, or name another one."
+  message: "The search path names no schema that exists and may be used."
 })
 
 // Any number will do, as long as no other program takes it: these are the letters TNVS.

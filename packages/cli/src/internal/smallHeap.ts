@@ -12,7 +12,7 @@ export const keep: Effect.Effect<void> = Effect.sync(() => {
   beforeFlags.publish(undefined)
   setFlagsFromString("--heap-growing-percent=50")
   // After half a minute of nothing to do V8 would collect all that it can, and drop the code that was compiled for
-  // objects of which none is left. Thousands of answers would then take up to a third more CPU.
+  // objects of which none is left. Thousands of answers would then take more CPU, the first up to two thirds.
   setFlagsFromString("--memory-reducer-gc-count=0")
   limitGrowth()
   new PerformanceObserver(limitGrowth).observe({ entryTypes: ["gc"] })

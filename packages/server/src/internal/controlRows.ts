@@ -82,7 +82,7 @@ export const make = (sql: SqlClient.SqlClient) => {
 
   const remove = Effect.fnUntraced(function*(tenant: string | undefined) {
     for (const [table, which] of tables(tenant).toReversed()) {
-      // They go with their sessions, which whoever retires a token locks first.
+      // They go with their sessions, which whoever deletes both locks first.
       if (table !== "retired_tokens") yield* sql`DELETE FROM ${sql(table)} WHERE ${which}`
     }
   })

@@ -55,12 +55,12 @@ export const make = (options: {
       iat: Math.floor(shown.now / 1000),
       exp: Math.floor(found.value.expires_at / 1000)
     })
-    // Before it is replaced, so that no crash lets a replaced token be forgotten.
-    yield* db.retireToken({ hash: where.hash, session_id: shown.id })
-    const session = yield* accept(
-      shown.tenant,
-      db.rotateSession({ ...where, child: sha256(child), sealed: seal(shown.token, child) })
+    // Both or neither, so that neither a crash nor a restore lets a replaced token be forgotten.
+    const rotation = Effect.tap(
+      db.rotateSession({ ...where, child: sha256(child), sealed: seal(shown.token, child) }),
+      (session) => Option.isSome(session) ? db.retireToken({ hash: where.hash, session_id: shown.id }) : Effect.void
     )
+    const session = yield* accept(shown.tenant, rotation)
     return Option.map(session, (session) => ({ session, refreshToken: child }))
   })
 

@@ -113,8 +113,6 @@ export const make = (sql: SqlClient.SqlClient) => {
           AND revoked_at IS NULL AND expires_at > ${now}`
   }))
 
-  // No token is replaced that could be used again without anybody noticing: a restore may have taken back that it was
-  // retired.
   const rotateSession = query(SqlSchema.findOneOption({
     Request: Schema.Struct({ ...Refresh.fields, child: Schema.String, sealed: Schema.String }),
     Result: Session,
@@ -123,7 +121,6 @@ export const make = (sql: SqlClient.SqlClient) => {
           child_token = ${sealed}, rotated_at = ${now}
         WHERE refresh_token_hash = ${hash} AND id = ${id} AND tenant = ${tenant}
           AND revoked_at IS NULL AND expires_at > ${now}
-          AND EXISTS (SELECT 1 FROM retired_tokens WHERE hash = ${hash} AND session_id = ${id})
         RETURNING id, user_sub, auth_time`
   }))
 
@@ -187,8 +184,8 @@ export const make = (sql: SqlClient.SqlClient) => {
           AND disabled = 0 AND NOT EXISTS (SELECT 1 FROM denied_tokens WHERE ${sql.in("event_id", eventIds)})`
   }))
 
-  // A user may be deleted after the check of their password, and a session while its refresh token is replaced.
-  const keep = sql.onDialectOrElse({
+  // Between the check of a password and this its user may be deleted.
+  const keepUser = sql.onDialectOrElse({
     pg: () => sql.literal("FOR KEY SHARE"),
     orElse: () => sql.literal("")
   })
@@ -208,7 +205,7 @@ export const make = (sql: SqlClient.SqlClient) => {
       sql`INSERT INTO sessions (id, tenant, user_sub, client_id, refresh_token_hash, auth_time, expires_at)
         SELECT ${row.id}, ${row.tenant}, sub, ${row.client_id}, ${row.refresh_token_hash}, ${row.auth_time},
           ${row.expires_at}
-        FROM users WHERE sub = ${row.user_sub} ${keep}
+        FROM users WHERE sub = ${row.user_sub} ${keepUser}
         RETURNING id`
   }))
 
@@ -290,12 +287,8 @@ export const make = (sql: SqlClient.SqlClient) => {
     touchSession,
     sessionByRefreshToken,
     sessionToRotate,
-    /** Nothing when the session has gone meanwhile. */
-    retireToken: ({ hash, session_id }: { readonly hash: string; readonly session_id: string }) =>
-      Effect.orDie(
-        sql`INSERT INTO retired_tokens (hash, session_id) SELECT ${hash}, id FROM sessions WHERE id = ${session_id} ${keep}
-          ON CONFLICT DO NOTHING`
-      ),
+    retireToken: (row: { readonly hash: string; readonly session_id: string }) =>
+      Effect.orDie(sql`INSERT INTO retired_tokens ${sql.insert(row)} ON CONFLICT DO NOTHING`),
     rotateSession,
     repeatRotation,
     sessionOfRetiredToken,

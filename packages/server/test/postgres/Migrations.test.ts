@@ -69,7 +69,7 @@ describe("Migrations on PostgreSQL", () => {
 
       assert.strictEqual(
         refused.message,
-        "The search path names no schema that exists: create it, or name another one."
+        "The search path names no schema that exists and may be used."
       )
     }))
 })
