@@ -1,7 +1,8 @@
-import { AuthorityServer, Control, Seed } from "@effect-tenovos/server"
+import { Authority, AuthorityServer, Control, Seed } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as fixtures from "./fixtures/authority.ts"
@@ -197,6 +198,20 @@ describe("a tenant under control", () => {
       assert.deepStrictEqual(yield* one.use, usedUp)
       yield* other.state.reset
       assert.deepStrictEqual(yield* one.use, usedUp)
+    }).pipe(Effect.provide(Controlled)))
+
+  it.effect("comes back from a snapshot with an API key that another tenant has by now", () =>
+    Effect.gen(function*() {
+      const control = yield* Control.Control
+      const authority = yield* Authority.Authority
+      const { apiKey, tenant } = yield* control.addTenant()
+      const state = yield* control.tenant(tenant)
+      const snapshot = yield* state.snapshot
+      yield* authority.addApiKey(apiKey, { tenant: "acme" })
+
+      yield* state.restore(snapshot)
+
+      assert.deepStrictEqual(yield* authority.tenantOf(apiKey), Option.some(tenant))
     }).pipe(Effect.provide(Controlled)))
 
   it.effect("comes back from a snapshot with the tokens that were denied by name since", () =>

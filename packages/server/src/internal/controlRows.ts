@@ -74,38 +74,33 @@ export const make = (sql: SqlClient.SqlClient) => {
         Effect.orDie
       )
 
-  /** Two that remove and insert the same rows at once would meet, and so would one with a new user or API key. */
-  const alone = transaction(sql`LOCK TABLE users, api_keys IN SHARE ROW EXCLUSIVE MODE`)
+  /** What requests write meanwhile waits, and then meets what has been restored. None of them writes in another order. */
+  const alone = transaction(
+    sql`LOCK TABLE ${sql.csv(tables(undefined).map(([table]) => sql`${sql(table)}`))} IN SHARE ROW EXCLUSIVE MODE`
+  )
 
   /** No session is read whose user was added after the users were read. */
   const atOneMoment = transaction(sql`SET TRANSACTION ISOLATION LEVEL REPEATABLE READ`)
 
   const remove = Effect.fnUntraced(function*(tenant: string | undefined) {
-    for (const [table, which] of tables(tenant).toReversed()) {
-      // They go with their sessions, which whoever deletes both locks first.
-      if (table !== "retired_tokens") yield* sql`DELETE FROM ${sql(table)} WHERE ${which}`
-    }
+    for (const [table, which] of tables(tenant).toReversed()) yield* sql`DELETE FROM ${sql(table)} WHERE ${which}`
   })
 
   const restore = Effect.fnUntraced(
     function*(tenant: string | undefined, snapshot: Snapshot) {
       yield* remove(tenant)
       for (const [table, rows] of snapshot) {
+        // A key may be another tenant's by now.
+        const instead = sql.literal(
+          table === "api_keys" ? "ON CONFLICT (hash) DO UPDATE SET tenant = excluded.tenant" : ""
+        )
         for (const some of Arr.chunksOf(rows, rowsAtOnce)) {
-          yield* sql`INSERT INTO ${sql(table)} ${sql.insert(some)} ${instead(table, some[0])}`
+          yield* sql`INSERT INTO ${sql(table)} ${sql.insert(some)} ${instead}`
         }
       }
     },
     alone
   )
-
-  /** A request that has written such a row since all were removed came before the restore, which takes it back. */
-  const instead = (table: string, row: Row) => {
-    const key = written.get(table)
-    if (key === undefined) return sql.literal("")
-    const values = sql.csv(Object.keys(row).map((column) => sql`${sql(column)} = excluded.${sql(column)}`))
-    return sql`ON CONFLICT (${sql.literal(key)}) DO UPDATE SET ${values}`
-  }
 
   const snapshot = (tenant: string | undefined): Effect.Effect<Snapshot> =>
     Effect.forEach(
@@ -188,12 +183,6 @@ export const make = (sql: SqlClient.SqlClient) => {
     reset
   }
 }
-
-/**
- * Tables with their keys. No request adds a user or an API key while those are locked; a retired token goes with its
- * session, whose key none had before.
- */
-const written = new Map([["lockouts", "user_key, address"], ["rate_limits", "key"], ["denied_tokens", "event_id"]])
 
 // SQLite takes 32,766 parameters in one statement, and PostgreSQL 65,535.
 const rowsAtOnce = 500

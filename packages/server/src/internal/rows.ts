@@ -230,7 +230,7 @@ export const make = (sql: SqlClient.SqlClient) => {
     function*(apiKey: Parameters<typeof upsertApiKey>[0], user: UserRow) {
       // Transactions of SQLite keep each other out by themselves.
       yield* sql.onDialectOrElse({
-        pg: () => sql`LOCK TABLE users, api_keys IN SHARE ROW EXCLUSIVE MODE`,
+        pg: () => sql`LOCK TABLE api_keys, users IN SHARE ROW EXCLUSIVE MODE`,
         orElse: () => Effect.void
       })
       const { apiKeys, users } = yield* count

@@ -5,10 +5,9 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import { SqlClient } from "effect/sql/SqlClient"
 import { inject } from "vitest"
 import * as fixtures from "../fixtures/authority.ts"
-import { before } from "../support/before.ts"
+import { before, isWaitedFor } from "../support/before.ts"
 import { schema } from "../support/databases.ts"
 
 const pathOf = (url: string) => String(new URL(url).searchParams.get("options"))
@@ -44,17 +43,11 @@ describe("Migrations on PostgreSQL", () => {
       const process = Effect.provide(Migrations.run, Database.layer(database))
       const watch = yield* Layer.build(Database.layer(database))
       const second = yield* Deferred.make<Fiber.Fiber<void, unknown>>()
-      /** Until somebody waits for what this process of PostgreSQL holds. */
-      const isWaitedFor = (pid: number) =>
-        SqlClient.use((sql) => sql`SELECT 1 FROM pg_stat_activity WHERE ${pid} = ANY(pg_blocking_pids(pid))`).pipe(
-          Effect.repeat({ until: (rows) => rows.length > 0 }),
-          Effect.provideContext(watch)
-        )
 
       yield* process.pipe(before("ALTER TABLE denied_tokens", (pid) =>
         Effect.forkScoped(process).pipe(
           Effect.flatMap((fiber) => Deferred.succeed(second, fiber)),
-          Effect.andThen(isWaitedFor(pid))
+          Effect.andThen(Effect.provideContext(isWaitedFor(pid), watch))
         )))
 
       yield* Fiber.join(yield* Deferred.await(second))

@@ -1,6 +1,7 @@
 import { assert } from "@effect/vitest"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { SqlClient } from "effect/sql/SqlClient"
 import * as Statement from "effect/sql/Statement"
 
 /**
@@ -25,3 +26,9 @@ export const before =
         Effect.tap(() => Effect.sync(() => assert.isTrue(isDone)))
       )
     })
+
+/** Until somebody waits for what this process of PostgreSQL holds. */
+export const isWaitedFor = (pid: number) =>
+  SqlClient.use((sql) => sql`SELECT 1 FROM pg_stat_activity WHERE ${pid} = ANY(pg_blocking_pids(pid))`).pipe(
+    Effect.repeat({ until: (rows) => rows.length > 0 })
+  )
