@@ -54,7 +54,7 @@ const make = Effect.gen(function*() {
   }
 })
 
-/** Begins all of these between what is deleted and what is inserted, as soon as one of them waits. Gives their end. */
+/** Begins these when all is deleted, and goes on to insert as soon as one of them waits. Gives their fibers. */
 const meanwhile =
   <R>(...others: ReadonlyArray<Effect.Effect<unknown, unknown, R>>) => <A, E, R2>(restore: Effect.Effect<A, E, R2>) =>
     Effect.gen(function*() {
@@ -64,7 +64,7 @@ const meanwhile =
           Effect.map((forked) => fibers.push(...forked)),
           Effect.andThen(isWaitedFor(pid))
         )))
-      return Effect.asVoid(Fiber.joinAll(fibers))
+      return fibers
     })
 
 describe("a tenant under control on PostgreSQL", () => {
@@ -81,7 +81,7 @@ describe("a tenant under control on PostgreSQL", () => {
 
       const requests = yield* state.restore(snapshot).pipe(meanwhile(wrong, Effect.flip(expire(issued)), signIn))
 
-      yield* requests
+      yield* Fiber.joinAll(requests)
       const then = yield* rows
       assert.deepStrictEqual(kept.lockouts, [3])
       assert.deepStrictEqual(then.lockouts, [4])
@@ -101,7 +101,7 @@ describe("a tenant under control on PostgreSQL", () => {
         meanwhile(...restores, state.reset, state.revoke({ all: true }), ...restores, control.all.reset, ...restores)
       )
 
-      yield* others
+      yield* Fiber.joinAll(others)
       yield* state.restore(snapshot)
       assert.strictEqual((yield* state.sessions).length, 3)
     }).pipe(Effect.provide(Live)))
