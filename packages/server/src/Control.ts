@@ -52,6 +52,7 @@ export interface Controls {
   readonly revoke: (which: ControlMessages.Which) => Effect.Effect<number>
   /** Keeps API keys, users, sessions, locks and limits as they are now. The sixteen newest snapshots can be restored. */
   readonly snapshot: Effect.Effect<string>
+  /** Brings them back, also an API key that is another tenant's by now. What requests write meanwhile is written after it. */
   readonly restore: (snapshot: string) => Effect.Effect<void, ControlMessages.NotFound>
   /** Forgets all sessions, locks, limits, faults and requests, and enables all users; API keys and users stay. */
   readonly reset: Effect.Effect<void>
