@@ -74,7 +74,7 @@ export const make = (sql: SqlClient.SqlClient) => {
         Effect.orDie
       )
 
-  /** What requests write meanwhile waits, and then meets what has been restored. None of them writes in another order. */
+  /** What requests write meanwhile waits for it. A transaction that writes to several of these must take them in this order. */
   const alone = transaction(
     sql`LOCK TABLE ${sql.csv(tables(undefined).map(([table]) => sql`${sql(table)}`))} IN SHARE ROW EXCLUSIVE MODE`
   )
@@ -90,17 +90,22 @@ export const make = (sql: SqlClient.SqlClient) => {
     function*(tenant: string | undefined, snapshot: Snapshot) {
       yield* remove(tenant)
       for (const [table, rows] of snapshot) {
-        // A key may be another tenant's by now.
-        const instead = sql.literal(
-          table === "api_keys" ? "ON CONFLICT (hash) DO UPDATE SET tenant = excluded.tenant" : ""
-        )
+        const instead = table === "api_keys" ? takenBack : sql.literal("")
         for (const some of Arr.chunksOf(rows, rowsAtOnce)) {
           yield* sql`INSERT INTO ${sql(table)} ${sql.insert(some)} ${instead}`
+          if (table === "users") yield* unlock(some)
         }
       }
     },
     alone
   )
+
+  /** Whoever was not there a moment ago may have been locked by a request that had seen them before. */
+  const unlock = (users: ReadonlyArray<Row>) =>
+    sql`DELETE FROM lockouts WHERE ${sql.in("user_key", users.map(({ sub }) => sub))}`
+
+  /** A key may be another tenant's by now. */
+  const takenBack = sql`ON CONFLICT (hash) DO UPDATE SET tenant = excluded.tenant, created_at = excluded.created_at`
 
   const snapshot = (tenant: string | undefined): Effect.Effect<Snapshot> =>
     Effect.forEach(

@@ -142,13 +142,13 @@ export const make = (sql: SqlClient.SqlClient) => {
         WHERE hash = ${hash} AND tenant = ${tenant}`
   }))
 
-  // For a token that isn't the current one, and so never will be again. It isn't reused while it may be repeated.
+  // For a token that isn't the current one, as it would be again after a restore. It isn't reused while it may be repeated.
   const revokeReused = query(SqlSchema.findAll({
     Request: Schema.Struct({ ...Refresh.fields, since: Schema.Int }),
     Result: Schema.Struct({ id: Schema.String }),
     execute: ({ hash, id, now, since, tenant }) =>
       sql`UPDATE sessions SET revoked_at = ${now}
-        WHERE id = ${id} AND tenant = ${tenant} AND revoked_at IS NULL
+        WHERE id = ${id} AND tenant = ${tenant} AND revoked_at IS NULL AND refresh_token_hash <> ${hash}
           AND (parent_token_hash <> ${hash} OR rotated_at <= ${since})
         RETURNING id`
   }))

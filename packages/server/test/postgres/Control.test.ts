@@ -5,6 +5,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { SqlClient } from "effect/sql/SqlClient"
+import { TestClock } from "effect/testing"
 import * as fixtures from "../fixtures/authority.ts"
 import { cheap } from "../fixtures/hashes.ts"
 import { before, isWaitedFor } from "../support/before.ts"
@@ -45,8 +46,8 @@ const make = Effect.gen(function*() {
     expire: (issued: Parameters<typeof fixtures.tokens>[0]) =>
       authority.expire({ tenant, accessToken: fixtures.tokens(issued).accessToken }),
     rows: Effect.all({
-      lockouts: Effect.map(
-        sql<{ readonly failures: number }>`SELECT failures FROM lockouts`,
+      failures: Effect.map(
+        sql<{ readonly failures: number }>`SELECT failures FROM lockouts ORDER BY failures`,
         (rows) => rows.map(({ failures }) => failures)
       ),
       denied: sql`SELECT * FROM denied_tokens ORDER BY event_id`
@@ -54,7 +55,7 @@ const make = Effect.gen(function*() {
   }
 })
 
-/** Begins these when all is deleted, and goes on to insert as soon as one of them waits. Gives their fibers. */
+/** Begins these when all is deleted, and goes on to insert when all of them wait. Gives their fibers. */
 const meanwhile =
   <R>(...others: ReadonlyArray<Effect.Effect<unknown, unknown, R>>) => <A, E, R2>(restore: Effect.Effect<A, E, R2>) =>
     Effect.gen(function*() {
@@ -62,7 +63,7 @@ const meanwhile =
       yield* restore.pipe(before("INSERT", (pid) =>
         Effect.forEach(others, (other) => Effect.forkScoped(other)).pipe(
           Effect.map((forked) => fibers.push(...forked)),
-          Effect.andThen(isWaitedFor(pid))
+          Effect.andThen(isWaitedFor(pid, others.length))
         )))
       return fibers
     })
@@ -70,7 +71,9 @@ const meanwhile =
 describe("a tenant under control on PostgreSQL", () => {
   it.effect("lets requests wait for its restore, which then meet what came back", () =>
     Effect.gen(function*() {
-      const { expire, rows, signIn, state, wrong } = yield* make
+      const { expire, rows, signIn, state, tenant, wrong } = yield* make
+      const authority = yield* Authority.Authority
+      const bob = { tenant, username: "bob", password: Redacted.make("hunter2") }
       const issued = yield* signIn
       const live = yield* state.snapshot
       yield* Effect.replicateEffect(wrong, 3)
@@ -79,14 +82,37 @@ describe("a tenant under control on PostgreSQL", () => {
       const kept = yield* rows
       yield* state.restore(live)
 
-      const requests = yield* state.restore(snapshot).pipe(meanwhile(wrong, Effect.flip(expire(issued)), signIn))
+      // One for each table that requests write to.
+      const requests = yield* state.restore(snapshot).pipe(meanwhile(
+        Effect.map(wrong, ({ status }) => assert.strictEqual(status, 401)),
+        Effect.flip(expire(issued)),
+        signIn,
+        authority.lock({ tenant, username }, 1000),
+        authority.addUser(bob),
+        authority.addApiKey(Redacted.make(tenant), { tenant })
+      ))
 
       yield* Fiber.joinAll(requests)
       const then = yield* rows
-      assert.deepStrictEqual(kept.lockouts, [3])
-      assert.deepStrictEqual(then.lockouts, [4])
+      assert.deepStrictEqual([kept.failures, then.failures], [[3], [0, 4]])
       assert.deepStrictEqual([kept.denied.length, then.denied], [1, kept.denied])
       assert.strictEqual((yield* state.sessions).length, 2)
+      yield* authority.authorize(bob)
+    }).pipe(Effect.provide(Live)))
+
+  it.effect("comes back with a user whom a request has locked since they were gone", () =>
+    Effect.gen(function*() {
+      const { state, tenant } = yield* make
+      const authority = yield* Authority.Authority
+      const bob = { tenant, username: "bob", password: Redacted.make("hunter2") }
+      const without = yield* state.snapshot
+      yield* authority.addUser(bob)
+      const snapshot = yield* state.snapshot
+      yield* authority.lock(bob, 60_000).pipe(before("INSERT INTO lockouts", () => state.restore(without)))
+
+      yield* state.restore(snapshot)
+
+      yield* authority.authorize(bob)
     }).pipe(Effect.provide(Live)))
 
   it.effect("is restored and reset by several at once", () =>
@@ -146,5 +172,22 @@ describe("a tenant under control on PostgreSQL", () => {
       )
 
       assert.strictEqual(refused.message, "Invalid Refresh Token")
+    }).pipe(Effect.provide(Live)))
+
+  it.effect("is restored while a token that is current again then is shown as one that was replaced", () =>
+    Effect.gen(function*() {
+      const { refresh, signIn, state } = yield* make
+      const issued = yield* Effect.flatMap(signIn, refresh)
+      const snapshot = yield* state.snapshot
+      yield* refresh(issued)
+      yield* TestClock.adjust("1 minute")
+
+      const refused = yield* refresh(issued).pipe(
+        before("UPDATE sessions SET revoked_at", () => state.restore(snapshot)),
+        Effect.flip
+      )
+
+      assert.strictEqual(refused.message, "Invalid Access Token")
+      yield* refresh(issued)
     }).pipe(Effect.provide(Live)))
 })

@@ -27,8 +27,8 @@ export const before =
       )
     })
 
-/** Until somebody waits for what this process of PostgreSQL holds. */
-export const isWaitedFor = (pid: number) =>
+/** Until so many wait for what this process of PostgreSQL holds. */
+export const isWaitedFor = (pid: number, by = 1) =>
   SqlClient.use((sql) => sql`SELECT 1 FROM pg_stat_activity WHERE ${pid} = ANY(pg_blocking_pids(pid))`).pipe(
-    Effect.repeat({ until: (rows) => rows.length > 0 })
+    Effect.repeat({ until: (rows) => rows.length === by })
   )
