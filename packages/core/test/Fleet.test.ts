@@ -1,6 +1,7 @@
 import { AuthError, RefreshPolicy, Session, SessionStore, TenovosAuth } from "@effect-tenovos/core"
 import { ScriptedAuthority } from "@effect-tenovos/testing"
 import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -10,7 +11,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
-import { healthy, options, received, session, settled } from "./support/scripted.ts"
+import { healthy, kindOf, options, received, session, settled } from "./support/scripted.ts"
 
 // What those do who share a store: one keeper of a session under test, and others played by hand.
 
@@ -18,8 +19,12 @@ import { healthy, options, received, session, settled } from "./support/scripted
 const make = Effect.gen(function*() {
   const store = yield* SessionStore.makeMemory
   const broken = new Set<AuthError.StoreFailure["operation"]>()
-  /** How many leases have followed that of who commits. */
-  const control = { lost: 0 }
+  /** How many leases have followed that of who commits, and whether the authority wants no refresh token. */
+  const control = { lost: 0, isRefused: false }
+  const script: ScriptedAuthority.Script = (request, index) =>
+    control.isRefused && kindOf(request) === "refresh"
+      ? Effect.succeed(Response.json({ message: "Invalid Refresh Token" }, { status: 401 }))
+      : healthy(request, index)
   const behind = <A, R>(
     operation: AuthError.StoreFailure["operation"],
     effect: Effect.Effect<A, AuthError.AuthError, R>
@@ -41,7 +46,7 @@ const make = Effect.gen(function*() {
     policy: RefreshPolicy.standard.pipe(RefreshPolicy.withRetry(Schedule.recurs(0)))
   }, place)
   const layer = TenovosAuth.layer(options, place).pipe(
-    Layer.provideMerge(ScriptedAuthority.layer(healthy))
+    Layer.provideMerge(ScriptedAuthority.layer(script))
   )
   /** The lease of somebody else, and how that one gives it back. */
   const otherLease = Effect.gen(function*() {
@@ -172,6 +177,51 @@ describe("a store that can't be written", () => {
 
         assert.deepStrictEqual(yield* received, ["authorize", "authorize", "refresh", "refresh"])
       }).pipe(Effect.provide(layer))
+    }))
+})
+
+describe("whose session is in no store", () => {
+  it.effect("signs in when its refresh token is refused", () =>
+    Effect.gen(function*() {
+      const { broken, control, layer } = yield* make
+      yield* Effect.gen(function*() {
+        broken.add("commit").add("lease")
+        yield* session
+        control.isRefused = true
+        yield* TestClock.adjust("1 hour")
+
+        assert.strictEqual(Redacted.value((yield* session).accessToken), "access-2")
+        assert.deepStrictEqual(yield* received, ["authorize", "refresh", "authorize"])
+      }).pipe(Effect.provide(layer))
+    }))
+})
+
+describe("who signs out", () => {
+  const ends = (refreshToken: string) =>
+    Effect.gen(function*() {
+      const { layer, otherLease, store } = yield* make
+      return yield* Effect.gen(function*() {
+        const first = yield* session
+        const { lease } = yield* otherLease
+        const stored = new Session.Session({
+          ...after(first, "renewed"),
+          authenticatedAt: DateTime.add(first.authenticatedAt, { seconds: 1 }),
+          refreshToken: Redacted.make(refreshToken)
+        })
+        yield* store.commit(stored, first.generation, lease)
+        yield* TenovosAuth.TenovosAuth.use((auth) => auth.signOut)
+        return (yield* received).filter((kind) => kind === "expire").length
+      }).pipe(Effect.provide(layer))
+    })
+
+  it.effect("ends what is stored once, where it has come of the session in hand", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* ends("refresh-0"), 1)
+    }))
+
+  it.effect("ends another sign-in's session, too", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* ends("other"), 2)
     }))
 })
 
