@@ -14,7 +14,6 @@ import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
-import * as Tracer from "effect/Tracer"
 import { inspect } from "node:util"
 import { healthy, kindOf, options, received, session, settled } from "./support/scripted.ts"
 
@@ -784,35 +783,6 @@ describe("what can be watched", () => {
 
       assert.deepStrictEqual(states, ["SignedOut", "Renewing", "Active", "SignedOut", "SignedOut"])
     }).pipe(provideAuth()))
-
-  it.effect("the exchange as a span that is nobody's child, linked to those who wait", () =>
-    Effect.gen(function*() {
-      const spans: Array<Tracer.NativeSpan> = []
-      const tracer = Tracer.make({
-        span: (options) => {
-          const span = new Tracer.NativeSpan(options)
-          spans.push(span)
-          return span
-        }
-      })
-      yield* Effect.gen(function*() {
-        const auth = yield* TenovosAuth.TenovosAuth
-        yield* Effect.replicateEffect(Effect.withSpan(auth.session, "caller"), 3, { concurrency: "unbounded" })
-      }).pipe(provideAuth(), Effect.provideService(Tracer.Tracer, tracer))
-
-      const exchange = spans.find((span) => span.name === "TenovosAuth.authorize")
-      const waiting = spans.filter((span) => span.name === "TenovosAuth.session")
-      assert.isDefined(exchange)
-      assert.strictEqual(exchange.parent._tag, "None")
-      assert.strictEqual(exchange.attributes.get("tenovos.auth.outcome"), "success")
-      assert.lengthOf(waiting, 3)
-      assert.deepStrictEqual(new Set(exchange.links.map((link) => link.span)), new Set(waiting))
-      assert.deepStrictEqual(waiting.map((span) => span.attributes.get("tenovos.auth.served")), [
-        "SignedIn",
-        "SignedIn",
-        "SignedIn"
-      ])
-    }))
 
   it.effect("metrics count exchanges by kind and outcome", () =>
     Effect.gen(function*() {
