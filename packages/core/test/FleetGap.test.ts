@@ -103,6 +103,19 @@ describe("a lease that was not given back", () => {
       assert.deepStrictEqual((yield* received).slice(3), ["refresh"])
     }))
 
+  it.effect("has no refresh token spent while the authority can't take credentials", () =>
+    Effect.gen(function*() {
+      const { control, dieWithLease, received, start, store } = yield* make
+      const auth = yield* start()
+      yield* auth.session
+      yield* dieWithLease(store)
+      control.answer = () => Effect.sync(() => new Response(null, { status: 503 }))
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual((yield* Effect.flip(auth.session)).reason._tag, "Unavailable")
+
+      assert.notInclude(yield* received, "refresh")
+    }))
+
   it.effect("leaves who has no credentials only the refresh token", () =>
     Effect.gen(function*() {
       const { control, dieWithLease, received, start, startStored, store } = yield* make
