@@ -293,6 +293,29 @@ describe("signOut", () => {
         assert.strictEqual(all[1]?.headers["accesstoken"], "access-0")
       }).pipe(provideAuth(script))
     }))
+
+  it.effect("has no credentials given for a refresh that is refused after it", () =>
+    Effect.gen(function*() {
+      const [asked, answered] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      const script: ScriptedAuthority.Script = (request, index) =>
+        kindOf(request) === "refresh"
+          ? Deferred.succeed(asked, undefined).pipe(
+            Effect.andThen(Deferred.await(answered)),
+            Effect.andThen(refuse(401))
+          )
+          : healthy(request, index)
+      yield* Effect.gen(function*() {
+        yield* session
+        yield* TestClock.adjust("1 hour")
+        yield* Effect.forkChild(Effect.exit(session), { startImmediately: true })
+        yield* Deferred.await(asked)
+        const ending = yield* Effect.forkChild(signOut, { startImmediately: true })
+        yield* Deferred.succeed(answered, undefined)
+        yield* Fiber.join(ending)
+
+        assert.deepStrictEqual(yield* received, ["authorize", "refresh", "expire"])
+      }).pipe(provideAuth(script))
+    }))
 })
 
 describe("store", () => {
