@@ -10,12 +10,14 @@ import { identity } from "effect/Function"
 import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpMiddleware from "effect/http/HttpMiddleware"
 import * as HttpServer from "effect/http/HttpServer"
 import type { ServeError } from "effect/http/HttpServerError"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as UrlParams from "effect/http/UrlParams"
 import * as Layer from "effect/Layer"
+import type { Predicate } from "effect/Predicate"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { MigrationError } from "effect/sql/Migrator"
@@ -29,6 +31,7 @@ import * as Control from "./Control.ts"
 import * as Database from "./Database.ts"
 import * as controlled from "./internal/controlled.ts"
 import { isLoopback, NotLoopback } from "./internal/loopback.ts"
+import * as masking from "./internal/masking.ts"
 import * as nodeServer from "./internal/nodeServer.ts"
 import { withoutClock } from "./internal/withoutClock.ts"
 import * as Keys from "./Keys.ts"
@@ -163,7 +166,8 @@ const listen = Effect.fnUntraced(
     const origin = HttpServer.formatAddress(http.address)
     const endpointUrl = options?.endpointUrl ?? `${origin}/v1`
     const isTraced = (yield* Tracer.Tracer) !== Tracer.nativeTracer
-    yield* http.serve(app).pipe(
+    yield* http.serve(isTraced ? traced(app, yield* HttpMiddleware.TracerDisabledWhen) : app).pipe(
+      Effect.provideService(HttpMiddleware.TracerDisabledWhen, () => true),
       // Spans that nobody gets to see would cost a good part of each request.
       isTraced ? identity : Effect.withTracerEnabled(false),
       Effect.provideService(AuthorityApi.EndpointUrl, endpointUrl),
@@ -177,6 +181,20 @@ const listen = Effect.fnUntraced(
     return AuthorityServer.of({ origin, endpointUrl })
   }
 )
+
+/** Traced here and not by the server, whose spans would hold a token that a program put into the path by mistake. */
+const traced = <E, R>(
+  app: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>,
+  isDisabled: Predicate<HttpServerRequest.HttpServerRequest>
+) =>
+  Effect.flatMap(
+    HttpServerRequest.HttpServerRequest,
+    (request) =>
+      HttpMiddleware.tracer(Effect.provideService(app, HttpServerRequest.HttpServerRequest, request)).pipe(
+        Effect.provideService(HttpServerRequest.HttpServerRequest, request.modify({ url: masking.text(request.url) })),
+        Effect.provideService(HttpMiddleware.TracerDisabledWhen, isDisabled)
+      )
+  )
 
 // What a tracer would otherwise write into spans.
 const redactedHeaders = ["authorization", "cookie", "set-cookie", "x-api-key", "accesstoken"]

@@ -9,12 +9,12 @@
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
+import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import { Fault, Operation } from "./Fault.ts"
-import { sha256 } from "./internal/sha256.ts"
+import * as masking from "./internal/masking.ts"
 
 /**
  * What stands for a token or an API key in the journal: `sha256:` and twelve digits, the same for the same secret.
@@ -22,10 +22,7 @@ import { sha256 } from "./internal/sha256.ts"
  * @category getters
  * @since 0.1.0
  */
-export const fingerprint = (secret: string | Redacted.Redacted): string => {
-  const text = typeof secret === "string" ? secret : Redacted.value(secret)
-  return `sha256:${sha256(text).slice(0, 12)}`
-}
+export const fingerprint: (secret: string | Redacted.Redacted) => string = masking.fingerprint
 
 /**
  * The claims of a pair of tokens, as decoded, not verified.

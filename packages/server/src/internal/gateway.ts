@@ -15,6 +15,7 @@ import { Address } from "../Audit.ts"
 import type { Authority } from "../Authority.ts"
 import { LimitExceeded, type Limits } from "../Limits.ts"
 import { tooLong } from "./body.ts"
+import * as masking from "./masking.ts"
 
 // What API Gateway does in front of the operations: it answers what no operation answered, in its own words.
 
@@ -70,11 +71,17 @@ export const gateway = (
   return Effect.gen(function*() {
     const request = yield* HttpServerRequest.HttpServerRequest
     const response = yield* Effect.catchCause(app, answer).pipe(
+      // What looks for the API key of an unmatched path can fail too.
+      Effect.catchCause(answer),
       Effect.provideService(Address, limits.sourceOf(request))
     )
     if (yield* LogLevel.isEnabled("Debug")) {
       yield* Effect.logDebug("Answered").pipe(
-        Effect.annotateLogs({ method: request.method, path: pathOf(request.url), status: response.status })
+        Effect.annotateLogs({
+          method: request.method,
+          path: masking.text(pathOf(request.url)),
+          status: response.status
+        })
       )
     }
     return yield* stamp(response)

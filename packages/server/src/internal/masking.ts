@@ -1,9 +1,15 @@
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import { fingerprint } from "../Journal.ts"
+import { sha256 } from "./sha256.ts"
 
-// What the journal may say of a request and of an answer. A token is known by its place, or by its form: three or five
+// What the log and the journal may say of a request and of an answer. A token is known by its place, or by its form: three or five
 // parts of base64url, the first of which begins a JSON object.
+
+export const fingerprint = (secret: string | Redacted.Redacted): string => {
+  const text = typeof secret === "string" ? secret : Redacted.value(secret)
+  return `sha256:${sha256(text).slice(0, 12)}`
+}
 
 const hidden = "<redacted>"
 const tokens = /\beyJ[\w-]+(?:\.[\w-]*){2,4}/g
