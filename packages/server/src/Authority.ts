@@ -189,20 +189,7 @@ export const make = Effect.fnUntraced(
     const refreshAnswer = options?.refreshAnswer ?? "repeats"
     const refreshTokens = renewal.make({
       db,
-      accept: (tenant, statement) =>
-        accept(
-          Effect.flatMap(statement, (found) =>
-            Effect.transposeOption(Option.map(found, (session) =>
-              Effect.map(db.userBySub(session.user_sub), (user) => ({ ...session, user }))))),
-          // Who is gone or disabled by now is refused below.
-          Option.flatMap(({ id, user }) =>
-            Option.map(
-              Option.filter(user, ({ disabled }) =>
-                disabled === 0),
-              (user) => ({ event: "refresh", tenant, session: id, ...decisions.namesOf(user) })
-            )
-          )
-        ),
+      accept,
       keys,
       issuer,
       clientId,
@@ -322,7 +309,8 @@ export const make = Effect.fnUntraced(
             return yield* issue({ id: session.id, authTime: session.auth_time }, user.value, now, told)
           }
         }
-        return yield* refused(yield* refreshTokens.refuse({ tenant, hash, now }), named)
+        const { reason, session = named } = yield* refreshTokens.refuse({ tenant, hash, now })
+        return yield* refused(reason, session)
       },
       Effect.withSpan("Authority.refresh")
     )

@@ -1,6 +1,8 @@
 import { Audit, Authority, AuthorityServer, Keys, MasterKey, Migrations, Seed, Sqlite } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Redacted from "effect/Redacted"
@@ -188,8 +190,28 @@ describe("what is decided leaves one row", () => {
       assert.deepStrictEqual(yield* rows, [["expire", "accepted", null], ["expire", "refused", "ended session"]])
       yield* TestClock.adjust("11 seconds")
       yield* fixtures.token(first)
+      assert.deepStrictEqual(yield* rows, [
+        ["expire", "accepted", "reused refresh token"],
+        ["refresh", "refused", "Refresh Token has been revoked"]
+      ])
+      yield* fixtures.token(first)
       assert.deepStrictEqual(yield* rows, [["refresh", "refused", "Refresh Token has been revoked"]])
     }).pipe(Effect.provide(fixtures.layer({ profile: "strict", refreshAnswer: "replaces" }))))
+
+  it.effect("also when a reused refresh token ends its session, whatever access token comes with it", () =>
+    Effect.gen(function*() {
+      const first = yield* fixtures.signIn
+      yield* fixtures.refresh(first)
+      yield* TestClock.adjust("11 seconds")
+      yield* fixtures.token({ session: { ...first.session, accessToken: "unknown" } })
+
+      const [refused, ended, refreshed] = yield* (yield* Audit.Audit).recent()
+
+      const about = { tenant, session: refreshed?.session ?? "" }
+      assert.isNotEmpty(about.session)
+      assert.deepInclude(ended, { ...about, event: "expire", outcome: "accepted", reason: "reused refresh token" })
+      assert.deepInclude(refused, { ...about, event: "refresh", outcome: "refused" })
+    }).pipe(Effect.provide(fixtures.layer({ refreshAnswer: "replaces" }))))
 
   it.effect("which says when, who, where from and which session", () =>
     Effect.gen(function*() {
@@ -265,19 +287,26 @@ describe("what is decided leaves one row", () => {
       }).pipe(Effect.provide(AuthorityServer.layerAuthority({ keys: fixtures.keys, database })))
     }))
 
-  it.effect("or is not decided: no session without its row", () =>
+  it.effect("or is not decided: no session begins or ends without its row", () =>
     Effect.gen(function*() {
       const sql = yield* SqlClient
       const authority = yield* Authority.Authority
       yield* Seed.apply(fixtures.seed)
+      const signIn = authority.authorize(fixtures.credentials)
+      const first = fixtures.tokens(yield* signIn)
+      const second = fixtures.tokens(yield* authority.refresh(first))
+      yield* TestClock.adjust("11 seconds")
+      const sessions = yield* sql`SELECT id, revoked_at FROM sessions`
+
       yield* sql`ALTER TABLE audit RENAME TO elsewhere`
+      for (const decision of [signIn, authority.refresh(first), authority.expire(second)]) {
+        const exit = yield* Effect.exit(decision)
+        assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+      }
 
-      const exit = yield* Effect.exit(authority.authorize({ tenant, username, password: Redacted.make(password) }))
-
-      assert.strictEqual(exit._tag, "Failure")
-      assert.deepStrictEqual(yield* sql`SELECT id FROM sessions`, [])
+      assert.deepStrictEqual(yield* sql`SELECT id, revoked_at FROM sessions`, sessions)
       yield* sql`ALTER TABLE elsewhere RENAME TO audit`
-    }).pipe(Effect.provide(AuthorityServer.layerAuthority({ keys: fixtures.keys }))))
+    }).pipe(Effect.provide(AuthorityServer.layerAuthority({ keys: fixtures.keys, refreshAnswer: "replaces" }))))
 })
 
 /** The commits in SQLite's write-ahead log: the frames that say how large the database is after them. */

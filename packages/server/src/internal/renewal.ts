@@ -2,6 +2,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto"
 import type { Keys } from "../Keys.ts"
+import * as decisions from "./decisions.ts"
 import * as jose from "./jose.ts"
 import type * as rows from "./rows.ts"
 import { sha256 } from "./sha256.ts"
@@ -20,15 +21,9 @@ interface Shown {
   readonly now: number
 }
 
-type Found = Effect.Success<ReturnType<rows.Rows["userBySub"]>>
-
 export const make = (options: {
   readonly db: rows.Rows
-  /** Carries out the statement that decides, and adds whose the session is. */
-  readonly accept: <A extends { readonly id: string; readonly user_sub: string }>(
-    tenant: string,
-    statement: Effect.Effect<Option.Option<A>>
-  ) => Effect.Effect<Option.Option<A & { readonly user: Found }>>
+  readonly accept: ReturnType<typeof decisions.make>["accept"]
   readonly keys: Keys["Service"]
   readonly issuer: string
   readonly clientId: string
@@ -46,6 +41,25 @@ export const make = (options: {
       ({ publicKey }) => jose.encrypt(publicKey, jose.unsecured(tokens.refreshClaims({ ...session, issuer, clientId })))
     )
 
+  /** Carries out the statement that decides, and adds whose the session is. */
+  const acceptRefresh = <A extends { readonly id: string; readonly user_sub: string }>(
+    tenant: string,
+    statement: Effect.Effect<Option.Option<A>>
+  ) =>
+    accept(
+      Effect.flatMap(statement, (found) =>
+        Effect.transposeOption(Option.map(found, (session) =>
+          Effect.map(db.userBySub(session.user_sub), (user) => ({ ...session, user }))))),
+      // Who is gone or disabled by now is refused by the caller.
+      Option.flatMap(({ id, user }) =>
+        Option.map(
+          Option.filter(user, ({ disabled }) =>
+            disabled === 0),
+          (user) => ({ event: "refresh", tenant, session: id, ...decisions.namesOf(user) })
+        )
+      )
+    )
+
   const rotate = Effect.fnUntraced(function*(shown: Shown, where: Parameters<typeof db.touchSession>[0]) {
     const found = yield* db.sessionToRotate(where)
     if (Option.isNone(found)) return Option.none()
@@ -60,7 +74,7 @@ export const make = (options: {
       db.rotateSession({ ...where, child: sha256(child), sealed: seal(shown.token, child) }),
       (session) => Option.isSome(session) ? db.retireToken({ hash: where.hash, session_id: shown.id }) : Effect.void
     )
-    const session = yield* accept(shown.tenant, rotation)
+    const session = yield* acceptRefresh(shown.tenant, rotation)
     return Option.map(session, (session) => ({ session, refreshToken: child }))
   })
 
@@ -71,27 +85,32 @@ export const make = (options: {
     const renewed = answer === "replaces"
       ? yield* rotate(shown, where)
       : Option.map(
-        yield* accept(tenant, db.touchSession(where)),
+        yield* acceptRefresh(tenant, db.touchSession(where)),
         (session) => ({ session, refreshToken: shown.token })
       )
     if (Option.isSome(renewed)) return renewed
-    const repeated = yield* accept(tenant, db.repeatRotation({ ...where, since: now - grace }))
+    const repeated = yield* acceptRefresh(tenant, db.repeatRotation({ ...where, since: now - grace }))
     return Option.map(repeated, (session) => ({ session, refreshToken: unseal(shown.token, session.child_token) }))
   })
 
-  /** Why a token is refused. One that was replaced long ago is in two hands, and ends its session. */
+  /** Why a token is refused, and whose it was. One that was replaced long ago is in two hands, and ends its session. */
   const refuse = Effect.fnUntraced(function*({ hash, now, tenant }: Pick<Shown, "tenant" | "hash" | "now">) {
     const where = { tenant, hash }
     const found = yield* db.sessionByRefreshToken(where)
     if (Option.isSome(found)) {
-      if (found.value.revoked_at !== null) return "Refresh Token has been revoked"
-      if (found.value.expires_at <= now) return "Refresh Token has expired"
-      return "Invalid Access Token"
+      const { expires_at, revoked_at } = found.value
+      if (revoked_at !== null) return { reason: "Refresh Token has been revoked" }
+      return { reason: expires_at <= now ? "Refresh Token has expired" : "Invalid Access Token" }
     }
     const retired = yield* db.sessionOfRetiredToken(where)
-    if (Option.isNone(retired)) return "Invalid Refresh Token"
-    const isReused = yield* db.revokeReused({ ...where, id: retired.value.id, now, since: now - grace })
-    return isReused || retired.value.revoked_at !== null ? "Refresh Token has been revoked" : "Invalid Access Token"
+    if (Option.isNone(retired)) return { reason: "Invalid Refresh Token" }
+    const { id: session, revoked_at } = retired.value
+    const hasEnded = revoked_at !== null || (yield* accept(
+      db.revokeReused({ ...where, id: session, now, since: now - grace }),
+      (isReused) =>
+        isReused ? Option.some({ event: "expire", reason: "reused refresh token", tenant, session }) : Option.none()
+    ))
+    return { reason: hasEnded ? "Refresh Token has been revoked" : "Invalid Access Token", session }
   })
 
   return { mint, renew, refuse }
