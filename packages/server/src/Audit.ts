@@ -1,6 +1,6 @@
 /**
- * What the authority has decided, one row each: who was let in and who wasn't and why, what was refreshed and ended, and
- * when keys were rotated. No row holds a secret.
+ * What the authority has decided, one row each: who was let in and who wasn't and why, what was refreshed and ended, who
+ * was added, and when keys were rotated. No row holds a secret.
  *
  * **Details**
  *
@@ -42,6 +42,7 @@ export const Event = Schema.Literals([
   "lock",
   "limit",
   "api-key",
+  "user",
   "lost"
 ])
 /**

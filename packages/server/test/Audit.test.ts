@@ -8,6 +8,7 @@ import * as Logger from "effect/Logger"
 import * as Redacted from "effect/Redacted"
 import { SqlClient } from "effect/sql/SqlClient"
 import { TestClock } from "effect/testing"
+import * as jose from "jose"
 import { randomBytes } from "node:crypto"
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -34,14 +35,18 @@ const newFile = Effect.acquireRelease(
   (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
 ).pipe(Effect.map((folder) => join(folder, "a.sqlite")))
 
-/** What was written since the last time, the oldest first. */
-const newRows = (seen: { count: number }) =>
-  Effect.gen(function*() {
-    const all = yield* (yield* Audit.Audit).recent({ limit: 1000 })
-    const rows = all.slice(0, all.length - seen.count).toReversed()
-    seen.count = all.length
-    return rows.map(({ event, outcome, reason }) => [event, outcome, reason])
+/** Reads what was written since the last time, the oldest first. */
+const newRows = Effect.flatMap(Audit.Audit, (audit) => {
+  const all = audit.recent({ limit: 1000 })
+  return Effect.map(all, ({ length }) => {
+    let seen = length
+    return Effect.map(all, (entries) => {
+      const rows = entries.slice(0, entries.length - seen).toReversed()
+      seen = entries.length
+      return rows.map(({ event, outcome, reason }) => [event, outcome, reason])
+    })
   })
+})
 
 describe("what is decided leaves one row", () => {
   it.effect("with whom the proxies in front heard, and nobody else's word for it", () =>
@@ -55,8 +60,7 @@ describe("what is decided leaves one row", () => {
 
   it.effect("whatever it is", () =>
     Effect.gen(function*() {
-      const seen = { count: 0 }
-      const rows = newRows(seen)
+      const rows = yield* newRows
       const authority = yield* Authority.Authority
 
       const first = yield* fixtures.signIn
@@ -129,6 +133,41 @@ describe("what is decided leaves one row", () => {
       assert.deepStrictEqual(yield* rows, [])
     }).pipe(Effect.provide(fixtures.layer())))
 
+  it.effect("also when an API key or a user is added, moved or changed, and none when nothing changes", () =>
+    Effect.gen(function*() {
+      const rows = yield* newRows
+      const authority = yield* Authority.Authority
+      const user = { username, password: Redacted.make(password), email: fixtures.email }
+      const apiKey = Redacted.make(fixtures.apiKey)
+
+      yield* authority.addFirst({ apiKey, ...user })
+      assert.deepStrictEqual(yield* rows, [["api-key", "accepted", "added"], ["user", "accepted", "added"]])
+      yield* authority.addFirst({ apiKey, ...user })
+      yield* authority.addApiKey(apiKey)
+      yield* authority.addUser(user)
+      assert.deepStrictEqual(yield* rows, [])
+      yield* authority.addApiKey(apiKey, { tenant: "other" })
+      assert.deepStrictEqual(yield* rows, [["api-key", "accepted", "moved"]])
+      yield* authority.addUser({ ...user, tenant: "other" })
+      assert.deepStrictEqual(yield* rows, [["user", "accepted", "added"]])
+      yield* authority.addUser({ username, password: user.password })
+      yield* authority.addUser(user)
+      yield* authority.addUser({ ...user, password: Redacted.make("another password") })
+      assert.deepStrictEqual(yield* rows, Array.from({ length: 3 }, () => ["user", "accepted", "changed"]))
+      yield* Seed.apply(fixtures.seed)
+      yield* rows
+      yield* Seed.apply(fixtures.seed)
+      assert.deepStrictEqual(yield* rows, [])
+
+      const entries = yield* (yield* Audit.Audit).recent()
+      const { session } = yield* authority.authorize(fixtures.credentials)
+      const claims = jose.decodeJwt(Redacted.value(session.accessToken))
+      const ofAda = entries.filter((entry) => entry.tenant === tenant && entry.username === username)
+      assert.deepStrictEqual(new Set(ofAda.map(({ subject }) => subject ?? undefined)), new Set([claims.sub]))
+      const moved = entries.filter(({ reason }) => reason === "moved")
+      assert.deepStrictEqual(moved.map(({ tenant }) => tenant), [tenant, "other"])
+    }).pipe(Effect.provide(fixtures.layerAuthority({ passwords: cheap }))))
+
   it.effect("also when failed sign-ins lock somebody out, whether or not there is such a user", () =>
     Effect.gen(function*() {
       for (const name of [username, "nobody"]) {
@@ -154,7 +193,7 @@ describe("what is decided leaves one row", () => {
 
   it.effect("also when it is too much", () =>
     Effect.gen(function*() {
-      const rows = newRows({ count: 0 })
+      const rows = yield* newRows
       const nobody = { username: "nobody", password: "wrong" }
 
       yield* fixtures.token(nobody)
@@ -173,7 +212,7 @@ describe("what is decided leaves one row", () => {
 
   it.effect("also where the real service is imitated, and refresh tokens are replaced", () =>
     Effect.gen(function*() {
-      const rows = newRows({ count: 0 })
+      const rows = yield* newRows
 
       const first = yield* fixtures.signIn
       const second = yield* fixtures.refresh(first)
@@ -282,12 +321,12 @@ describe("what is decided leaves one row", () => {
           yield* Effect.exit(authority.refresh({ tenant, accessToken, refreshToken }))
         }
         assert.strictEqual(yield* commits, 0)
-        yield* Effect.repeat(Effect.andThen(soon, stored), { until: (rows) => rows.length === 23 })
+        yield* Effect.repeat(Effect.andThen(soon, stored), { until: (rows) => rows.length === 26 })
         assert.strictEqual(yield* commits, 1)
       }).pipe(Effect.provide(AuthorityServer.layerAuthority({ keys: fixtures.keys, database })))
     }))
 
-  it.effect("or is not decided: no session begins or ends without its row", () =>
+  it.effect("or is not decided: nobody is added without a row, and no session begins or ends", () =>
     Effect.gen(function*() {
       const sql = yield* SqlClient
       const authority = yield* Authority.Authority
@@ -296,15 +335,29 @@ describe("what is decided leaves one row", () => {
       const first = fixtures.tokens(yield* signIn)
       const second = fixtures.tokens(yield* authority.refresh(first))
       yield* TestClock.adjust("11 seconds")
-      const sessions = yield* sql`SELECT id, revoked_at FROM sessions`
+      const kept = Effect.all([
+        sql`SELECT id, revoked_at FROM sessions`,
+        sql`SELECT username, email FROM users`,
+        sql`SELECT tenant FROM api_keys`
+      ])
+      const before = yield* kept
+      const someone = { username: "carl", password: Redacted.make("x") }
+      const decisions = [
+        signIn,
+        authority.refresh(first),
+        authority.expire(second),
+        authority.addUser(someone),
+        authority.addUser({ username, password: someone.password }),
+        authority.addApiKey(someone.password)
+      ]
 
       yield* sql`ALTER TABLE audit RENAME TO elsewhere`
-      for (const decision of [signIn, authority.refresh(first), authority.expire(second)]) {
+      for (const decision of decisions) {
         const exit = yield* Effect.exit(decision)
         assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
       }
 
-      assert.deepStrictEqual(yield* sql`SELECT id, revoked_at FROM sessions`, sessions)
+      assert.deepStrictEqual(yield* kept, before)
       yield* sql`ALTER TABLE elsewhere RENAME TO audit`
     }).pipe(Effect.provide(AuthorityServer.layerAuthority({ keys: fixtures.keys, refreshAnswer: "replaces" }))))
 })

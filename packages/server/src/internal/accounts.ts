@@ -27,11 +27,17 @@ export const make = ({ accept, db, limits, passwords }: {
 
   const addApiKey: Accounts["addApiKey"] = Effect.fn("Authority.addApiKey")(
     function*(apiKey, options) {
-      yield* db.upsertApiKey({
-        hash: sha256(Redacted.value(apiKey)),
-        tenant: options?.tenant ?? defaultTenant,
-        created_at: yield* currentMillis
-      })
+      const hash = sha256(Redacted.value(apiKey))
+      const tenant = options?.tenant ?? defaultTenant
+      const created_at = yield* currentMillis
+      yield* accept(
+        Effect.zipWith(
+          db.tenantOf(hash),
+          db.upsertApiKey({ hash, tenant, created_at }),
+          (before, isChanged) => isChanged ? Option.some(Option.isSome(before) ? "moved" : "added") : Option.none()
+        ),
+        Option.map((reason) => ({ event: "api-key", reason, tenant }))
+      )
     }
   )
 
@@ -43,14 +49,18 @@ export const make = ({ accept, db, limits, passwords }: {
           (yield* passwords.verify(Option.some(existing.value.passwordHash), password))
         ? existing.value.passwordHash
         : yield* passwords.hash(password)
-      yield* db.upsertUser({
-        sub: randomUUID(),
-        tenant,
-        username,
-        email: email ?? null,
-        password_hash: kept,
-        created_at: yield* currentMillis
-      })
+      const sub = randomUUID()
+      const row = { sub, tenant, username, email: email ?? null, password_hash: kept, created_at: yield* currentMillis }
+      yield* accept(
+        db.upsertUser(row),
+        Option.map((subject) => ({
+          event: "user",
+          reason: subject === sub ? "added" : "changed",
+          tenant,
+          username,
+          subject
+        }))
+      )
     }
   )
 
@@ -89,10 +99,17 @@ export const make = ({ accept, db, limits, passwords }: {
     function*({ apiKey, email, password, username }) {
       // Before the transaction, which keeps all others from the database.
       const password_hash = yield* passwords.hash(password)
-      const now = yield* currentMillis
-      return yield* db.insertFirst(
-        { hash: sha256(Redacted.value(apiKey)), tenant: defaultTenant, created_at: now },
-        { sub: randomUUID(), tenant: defaultTenant, username, email: email ?? null, password_hash, created_at: now }
+      const created_at = yield* currentMillis
+      const tenant = defaultTenant
+      const subject = randomUUID()
+      const insertion = db.insertFirst(
+        { hash: sha256(Redacted.value(apiKey)), tenant, created_at },
+        { sub: subject, tenant, username, email: email ?? null, password_hash, created_at }
+      )
+      const withKey = accept(insertion, Option.map(() => ({ event: "api-key", reason: "added", tenant })))
+      return yield* accept(
+        withKey,
+        Option.map((username) => ({ event: "user", reason: "added", tenant, username, subject }))
       )
     }
   )

@@ -48,6 +48,15 @@ const ApiKey = Schema.Struct({ tenant: Schema.String })
 
 const UserName = Schema.Struct({ tenant: Schema.String, username: Schema.String })
 
+const UserRow = Schema.Struct({
+  sub: Schema.String,
+  tenant: Schema.String,
+  username: Schema.String,
+  email: Schema.NullOr(Schema.String),
+  password_hash: Schema.String,
+  created_at: Schema.Int
+})
+
 const Count = Schema.Struct({ users: Schema.Int, apiKeys: Schema.Int })
 
 export const make = (sql: SqlClient.SqlClient) => {
@@ -222,12 +231,24 @@ export const make = (sql: SqlClient.SqlClient) => {
       sql`SELECT (SELECT count(*) FROM users) AS users, (SELECT count(*) FROM api_keys) AS ${sql("apiKeys")}`
   }))(undefined)
 
+  /** Whether that changes anything. */
   const upsertApiKey = (row: { readonly hash: string; readonly tenant: string; readonly created_at: number }) =>
-    Effect.orDie(sql`INSERT INTO api_keys ${sql.insert(row)}
-      ON CONFLICT (hash) DO UPDATE SET tenant = excluded.tenant`)
+    sql`INSERT INTO api_keys ${sql.insert(row)}
+      ON CONFLICT (hash) DO UPDATE SET tenant = excluded.tenant WHERE api_keys.tenant <> excluded.tenant
+      RETURNING hash`.pipe(Effect.map((changed) => changed.length === 1), Effect.orDie)
+
+  const upsertUser = query(SqlSchema.findOneOption({
+    Request: UserRow,
+    Result: Schema.Struct({ sub: Schema.String }),
+    execute: (row) =>
+      sql`INSERT INTO users ${sql.insert(row)}
+        ON CONFLICT (tenant, username) DO UPDATE SET email = excluded.email, password_hash = excluded.password_hash
+        WHERE users.email IS DISTINCT FROM excluded.email OR users.password_hash <> excluded.password_hash
+        RETURNING sub`
+  }))
 
   const insertFirst = Effect.fnUntraced(
-    function*(apiKey: Parameters<typeof upsertApiKey>[0], user: UserRow) {
+    function*(apiKey: Parameters<typeof upsertApiKey>[0], user: typeof UserRow.Type) {
       // Transactions of SQLite keep each other out by themselves.
       yield* sql.onDialectOrElse({
         pg: () => sql`LOCK TABLE api_keys, users IN SHARE ROW EXCLUSIVE MODE`,
@@ -266,9 +287,8 @@ export const make = (sql: SqlClient.SqlClient) => {
     setDisabled: (request: typeof UserName.Type & { readonly disabled: number }) =>
       Effect.map(setDisabled(request), (found) => found.length === 1),
     userBySub,
-    upsertUser: (row: UserRow) =>
-      Effect.orDie(sql`INSERT INTO users ${sql.insert(row)}
-        ON CONFLICT (tenant, username) DO UPDATE SET email = excluded.email, password_hash = excluded.password_hash`),
+    /** The id of the user, which is the given one when they are new. Nothing when nothing changes. */
+    upsertUser: (row: typeof UserRow.Type) => Effect.map(upsertUser(row), Option.map(({ sub }) => sub)),
     /** Whether its user is there. */
     insertSession: (row: Parameters<typeof insertSession>[0]) =>
       Effect.map(insertSession(row), (inserted) => inserted.length === 1),
@@ -306,15 +326,6 @@ export const make = (sql: SqlClient.SqlClient) => {
     insertFirst,
     count
   }
-}
-
-type UserRow = {
-  readonly sub: string
-  readonly tenant: string
-  readonly username: string
-  readonly email: string | null
-  readonly password_hash: string
-  readonly created_at: number
 }
 
 export type Rows = ReturnType<typeof make>
