@@ -334,13 +334,13 @@ export const make = Effect.fnUntraced(
       function*({ accessToken, tenant, username }) {
         const now = yield* currentMillis
         const claims = yield* tokens.readAccess(keys.find, issuer, Redacted.value(accessToken))
-        const hasEnded = Option.isSome(claims) && claims.value.exp * 1000 > now &&
-          (username === undefined || username === claims.value.username) &&
+        const isAnothers = username !== undefined && Option.exists(claims, (claims) => claims.username !== username)
+        const hasEnded = Option.isSome(claims) && claims.value.exp * 1000 > now && !isAnothers &&
           (yield* end(tenant, claims.value, now))
         if (!hasEnded) {
           const reason = Option.match(claims, {
             onNone: () => "invalid token",
-            onSome: ({ exp }) => exp * 1000 > now ? "ended session" : "expired token"
+            onSome: ({ exp }) => exp * 1000 <= now ? "expired token" : isAnothers ? "another user" : "ended session"
           })
           const session = Option.getOrUndefined(claims)?.origin_jti
           return yield* refuse("Failed to Expire Session and Logout 1", { event: "expire", reason, tenant, session })

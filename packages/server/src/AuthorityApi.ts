@@ -135,12 +135,17 @@ const layerAuthorization = HttpApiBuilder.group(
   "authorization",
   Effect.fnUntraced(function*(handlers) {
     const authority = yield* Authority
+    const audit = yield* Audit
     const limits = yield* Limits
 
     const isStrict = authority.profile === "strict"
 
+    /** Of a refusal here, before the authority was asked. */
+    const tell = (event: "sign-in" | "expire", givenName?: string) => (reason: string) =>
+      Effect.flatMap(CurrentTenant, (tenant) => audit.note({ event, outcome: "refused", reason, tenant, givenName }))
+
     const authorize = Effect.fnUntraced(function*(request: HttpServerRequest) {
-      const basic = yield* basicHeader.read(request, yield* BasicAuthentication)
+      const basic = yield* basicHeader.read(request, yield* BasicAuthentication, tell("sign-in"))
       const body = yield* readJson(request, invalid)
       const tenant = yield* CurrentTenant
       // Programs that write every field say `null` when they have no session.
@@ -150,6 +155,7 @@ const layerAuthorization = HttpApiBuilder.group(
         )
         if (credentials.username === "") return yield* badRequest
         if (Option.isSome(basic) && !basicHeader.isSame(basic.value, credentials)) {
+          yield* tell("sign-in", credentials.username)("other Basic header")
           return yield* new TenovosApi.Unauthorized({ message: invalid })
         }
         // The contract's own 429 can't say when to come again.
@@ -166,7 +172,7 @@ const layerAuthorization = HttpApiBuilder.group(
 
     const expire = Effect.fnUntraced(
       function*(request: HttpServerRequest, header: Redacted.Redacted | undefined) {
-        const basic = yield* basicHeader.read(request, yield* BasicAuthentication)
+        const basic = yield* basicHeader.read(request, yield* BasicAuthentication, tell("expire"))
         const json = yield* readJson(request, invalid)
         if (isStrict && Predicate.isObject(json) && !["clientId", "userPoolId"].every((name) => isGiven(json, name))) {
           return yield* fault
@@ -175,6 +181,7 @@ const layerAuthorization = HttpApiBuilder.group(
         if (body.clientId === "" || body.userPoolId === "") return yield* badRequest
         const { accessToken } = body.session
         if (header === undefined || Redacted.value(header) !== Redacted.value(accessToken)) {
+          yield* tell("expire")("other AccessToken header")
           return yield* new TenovosApi.Unauthorized({ message: "Failed to Expire Session and Logout 1" })
         }
         yield* authority.expire({
@@ -303,14 +310,17 @@ export const makeWith = (
   never,
   Authority | Keys | Audit | Limits | SqlClient | Scope.Scope
 > =>
-  Effect.flatMap(Effect.all([Authority, Limits]), ([authority, limits]) =>
-    Layer.merge(layerRoutes, routes).pipe(
-      Layer.provideMerge(HttpRouter.layer),
-      Layer.provide(Layer.succeed(HttpRouter.RouterConfig, exactPaths)),
-      Layer.provide(HttpServer.layerServices),
-      Layer.build,
-      Effect.map((context) => gateway(Context.get(context, HttpRouter.HttpRouter).asHttpEffect(), authority, limits))
-    ))
+  Effect.flatMap(
+    Effect.all({ audit: Audit, authority: Authority, limits: Limits }),
+    (services) =>
+      Layer.merge(layerRoutes, routes).pipe(
+        Layer.provideMerge(HttpRouter.layer),
+        Layer.provide(Layer.succeed(HttpRouter.RouterConfig, exactPaths)),
+        Layer.provide(HttpServer.layerServices),
+        Layer.build,
+        Effect.map((context) => gateway(Context.get(context, HttpRouter.HttpRouter).asHttpEffect(), services))
+      )
+  )
 
 // One path per operation, as at the gateway: what merely looks like it isn't it.
 const exactPaths = { caseSensitive: true, ignoreDuplicateSlashes: false, ignoreTrailingSlash: false }

@@ -94,6 +94,13 @@ describe("what is decided leaves one row", () => {
       })
       assert.deepStrictEqual(yield* rows, [["api-key", "refused", "unknown key"]])
 
+      yield* fixtures.call("GET", "/v1/nothing", { headers: { "X-API-Key": "unknown" } })
+      assert.deepStrictEqual(yield* rows, [["api-key", "refused", "unknown key"]])
+
+      yield* fixtures.expire(second, first.session.accessToken)
+      yield* fixtures.call("DELETE", "/v1/auth/token", { body: second })
+      const otherHeader = ["expire", "refused", "other AccessToken header"]
+      assert.deepStrictEqual(yield* rows, [otherHeader, otherHeader])
       const invalid = { ...second, session: { ...session, accessToken: "unknown" } }
       yield* fixtures.expire(invalid)
       assert.deepStrictEqual(yield* rows, [["expire", "refused", "invalid token"]])
@@ -167,6 +174,33 @@ describe("what is decided leaves one row", () => {
       const moved = entries.filter(({ reason }) => reason === "moved")
       assert.deepStrictEqual(moved.map(({ tenant }) => tenant), [tenant, "other"])
     }).pipe(Effect.provide(fixtures.layerAuthority({ passwords: cheap }))))
+
+  it.effect("also when a Basic header is missing, malformed or another's", () =>
+    Effect.gen(function*() {
+      const rows = yield* newRows
+      const send = (method: "POST" | "DELETE", authorization: string) =>
+        fixtures.call(method, "/v1/auth/token", { body: { username, password }, headers: { authorization } })
+
+      yield* send("POST", "")
+      yield* send("POST", "Basic ???")
+      yield* send("POST", `Basic ${btoa("bob:hunter2")}`)
+      yield* send("DELETE", "")
+
+      assert.deepStrictEqual(yield* rows, [
+        ["sign-in", "refused", "no Basic header"],
+        ["sign-in", "refused", "malformed Basic header"],
+        ["sign-in", "refused", "other Basic header"],
+        ["expire", "refused", "no Basic header"]
+      ])
+      const [, other] = yield* (yield* Audit.Audit).recent()
+      assert.deepInclude(other, { tenant, username: null })
+      assert.match(other?.fingerprint ?? "", /^[\w-]{11}$/)
+
+      const authority = yield* Authority.Authority
+      const { accessToken } = (yield* authority.authorize(fixtures.credentials)).session
+      yield* Effect.flip(authority.expire({ tenant, username: "bob", accessToken }))
+      assert.deepStrictEqual(yield* rows, [["sign-in", "accepted", null], ["expire", "refused", "another user"]])
+    }).pipe(Effect.provide(fixtures.layer({ basicAuthentication: "required" }))))
 
   it.effect("also when failed sign-ins lock somebody out, whether or not there is such a user", () =>
     Effect.gen(function*() {

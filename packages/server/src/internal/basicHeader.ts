@@ -14,10 +14,14 @@ interface Basic {
 /** The gateway's own, as for every operation that lacks what it must have. */
 const unauthorized = HttpServerResponse.jsonUnsafe({ message: "Unauthorized" }, { status: 401 })
 
-/** None is there, or none is wanted. Another scheme is no Basic header: programs send the id token bare. */
+/**
+ * None is there, or none is wanted. Another scheme is no Basic header: programs send the id token bare. `tell` is given
+ * the reason of a refusal.
+ */
 export const read = (
   request: HttpServerRequest.HttpServerRequest,
-  wanted: "required" | "accepted" | "ignored"
+  wanted: "required" | "accepted" | "ignored",
+  tell: (reason: string) => Effect.Effect<void>
 ): Effect.Effect<Option.Option<Basic>> => {
   const header = request.headers["authorization"] ?? ""
   const isBasic = /^basic(?: |$)/i.test(header)
@@ -25,7 +29,7 @@ export const read = (
   const [, encoded] = /^basic +([A-Za-z0-9+/]+={0,2}) *$/i.exec(header) ?? []
   const [, username, password] = /^([^:]*):(.*)$/s.exec(Buffer.from(encoded ?? "", "base64").toString("utf8")) ?? []
   return username === undefined || password === undefined
-    ? Effect.die(unauthorized)
+    ? Effect.andThen(tell(isBasic ? "malformed Basic header" : "no Basic header"), Effect.die(unauthorized))
     : Effect.succeedSome({ username, password: Redacted.make(password) })
 }
 

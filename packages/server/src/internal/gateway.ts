@@ -11,7 +11,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { Scope } from "effect/Scope"
-import { Address } from "../Audit.ts"
+import { Address, type Audit } from "../Audit.ts"
 import type { Authority } from "../Authority.ts"
 import { LimitExceeded, type Limits } from "../Limits.ts"
 import { tooLong } from "./body.ts"
@@ -37,13 +37,18 @@ const tooMany = ({ message, retryAfter }: LimitExceeded) =>
 
 export const gateway = (
   app: Effect.Effect<HttpServerResponse.HttpServerResponse, unknown, HttpServerRequest.HttpServerRequest | Scope>,
-  authority: Authority["Service"],
-  limits: Limits["Service"]
+  { audit, authority, limits }: {
+    readonly audit: Audit["Service"]
+    readonly authority: Authority["Service"]
+    readonly limits: Limits["Service"]
+  }
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, never, HttpServerRequest.HttpServerRequest | Scope> => {
   const unmatched = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
     if (!/^\/v1(?:[/?#;]|$)/.test(request.url)) return notFound
     const apiKey = Redacted.make(request.headers["x-api-key"] ?? "")
-    return Option.isSome(yield* authority.tenantOf(apiKey)) ? noOperation : forbidden
+    if (Option.isSome(yield* authority.tenantOf(apiKey))) return noOperation
+    yield* audit.note({ event: "api-key", outcome: "refused", reason: "unknown key" })
+    return forbidden
   })
 
   const answer = Effect.fnUntraced(function*(cause: Cause.Cause<unknown>) {
