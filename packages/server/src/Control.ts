@@ -22,10 +22,12 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as SqlClient from "effect/sql/SqlClient"
 import { randomBytes } from "node:crypto"
+import { Audit } from "./Audit.ts"
 import { Authority } from "./Authority.ts"
 import * as ControlClock from "./ControlClock.ts"
 import * as ControlMessages from "./ControlMessages.ts"
 import * as Fault from "./Fault.ts"
+import { CommonClock } from "./internal/commonClock.ts"
 import * as controlRows from "./internal/controlRows.ts"
 import * as Journal from "./Journal.ts"
 import { Keys } from "./Keys.ts"
@@ -48,7 +50,7 @@ export interface Controls {
   readonly changeUser: (
     change: ControlMessages.UserChange
   ) => Effect.Effect<ReadonlyArray<ControlMessages.User>, ControlMessages.NotFound>
-  /** Ends sessions as `DELETE /auth/token` does. Gives how many there were. */
+  /** Ends sessions as `DELETE /auth/token` does, each with a row in the audit. Gives how many there were. */
   readonly revoke: (which: ControlMessages.Which) => Effect.Effect<number>
   /** Keeps API keys, users, sessions, locks and limits as they are now. The sixteen newest snapshots can be restored. */
   readonly snapshot: Effect.Effect<string>
@@ -94,7 +96,7 @@ export class Control extends Context.Service<Control, {
   readonly world: (tenant: string | null) => Effect.Effect<World>
 }>()("@effect-tenovos/server/Control") {}
 
-type Needs = Authority | Keys | Limits | SqlClient.SqlClient
+type Needs = Authority | Keys | Audit | Limits | SqlClient.SqlClient
 
 /**
  * Control of the authority in the context.
@@ -107,11 +109,16 @@ export const make: Effect.Effect<Control["Service"], never, Needs> = Effect.gen(
     const authority = yield* Authority
     const keys = yield* Keys
     const limits = yield* Limits
+    const audit = yield* Audit
     const db = controlRows.make(yield* SqlClient.SqlClient)
     const clock = yield* ControlClock.make
     const recorder = yield* Journal.make
     const claims = new Map<string, Journal.Claims>()
     const tenants = new Map<string, Controls>()
+
+    /** By this clock, but for what is thrown away for all. */
+    const by = (own: Clock.Clock) => <A, E, R>(self: Effect.Effect<A, E, R>) =>
+      self.pipe(Effect.provideService(Clock.Clock, own), Effect.provideService(CommonClock, clock))
 
     const clockOf = (tenant: string) => tenants.get(tenant)?.clock ?? clock
 
@@ -134,12 +141,20 @@ export const make: Effect.Effect<Control["Service"], never, Needs> = Effect.gen(
           const names = yield* db.tenantsOf(change.username, tenant)
           if (names.length === 0) return yield* new ControlMessages.NotFound({ message: "There is no such user" })
           for (const tenant of names) {
-            yield* Effect.provideService(changeOne(authority, tenant, change), Clock.Clock, clockOf(tenant))
+            yield* by(clockOf(tenant))(changeOne(authority, tenant, change))
           }
           return (yield* users).filter(({ username }) => username === change.username)
         }),
         revoke: Effect.fn("Control.revoke")(function*(which) {
-          return yield* db.revoke(tenant, which, Math.floor(yield* own.clock.currentTimeMillis))
+          return yield* db.revoke({
+            tenant,
+            which,
+            now: Math.floor(yield* own.clock.currentTimeMillis),
+            tell: ({ id, tenant }) =>
+              by(own.clock)(
+                audit.record({ event: "expire", outcome: "accepted", reason: "revoked", tenant, session: id })
+              )
+          })
         }),
         snapshot: Effect.gen(function*() {
           const id = randomBytes(9).toString("base64url")

@@ -198,7 +198,7 @@ describe("what is decided leaves one row", () => {
 
       const authority = yield* Authority.Authority
       const { accessToken } = (yield* authority.authorize(fixtures.credentials)).session
-      yield* Effect.flip(authority.expire({ tenant, username: "bob", accessToken }))
+      yield* Effect.exit(authority.expire({ tenant, username: "bob", accessToken }))
       assert.deepStrictEqual(yield* rows, [["sign-in", "accepted", null], ["expire", "refused", "another user"]])
     }).pipe(Effect.provide(fixtures.layer({ basicAuthentication: "required" }))))
 

@@ -1,4 +1,4 @@
-import { AuthorityServer, Control, type Fault } from "@effect-tenovos/server"
+import { Audit, Authority, AuthorityServer, Control, type Fault } from "@effect-tenovos/server"
 import { Seed } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -114,6 +114,38 @@ describe("Control without a socket", () => {
       assert.strictEqual((yield* all.journal.counts).call.requests, 2501)
     }).pipe(Effect.provide(Live)))
 
+  it.effect("ends sessions each with its row in the audit, or not at all", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const { all } = yield* Control.Control
+      const authority = yield* Authority.Authority
+      yield* Seed.apply(fixtures.seed)
+      yield* Effect.replicateEffect(authority.authorize(fixtures.credentials), 2)
+      const revoked = Effect.map(all.sessions, (sessions) => sessions.map(({ revokedAt }) => revokedAt))
+      yield* all.clock.advance(hour)
+
+      yield* sql`ALTER TABLE audit RENAME TO elsewhere`
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(all.revoke({ all: true }))))
+      yield* sql`ALTER TABLE elsewhere RENAME TO audit`
+      assert.deepStrictEqual(yield* revoked, [null, null])
+
+      assert.strictEqual(yield* all.revoke({ all: true }), 2)
+      const at = "1970-01-01T01:00:00.000Z"
+      assert.deepStrictEqual(yield* revoked, [at, at])
+      const rows = yield* (yield* Audit.Audit).recent({ limit: 2 })
+      assert.deepStrictEqual(
+        new Set(rows.map(({ session }) => session)),
+        new Set((yield* all.sessions).map(({ id }) => id))
+      )
+      for (const row of rows) {
+        assert.deepInclude(row, { event: "expire", outcome: "accepted", reason: "revoked", tenant: fixtures.tenant })
+        assert.strictEqual(row.at.epochMilliseconds, hour)
+      }
+      assert.strictEqual(yield* all.revoke({ all: true }), 0)
+    }).pipe(Effect.provide(
+      Control.layer.pipe(Layer.provideMerge(AuthorityServer.layerAuthority({ keys: fixtures.keys })))
+    )))
+
   it.effect("keeps the sixteen newest snapshots", () =>
     Effect.gen(function*() {
       const { all } = yield* Control.Control
@@ -134,7 +166,13 @@ describe("tenants of one authority", () => {
       })
       const calm = yield* control.tenant(other.tenant)
       const [locked] = yield* calm.changeUser({ username: other.users[0].username, action: "lock" })
-      yield* (yield* control.tenant(tenant)).clock.advance(30 * 24 * hour)
+      const audit = yield* Audit.Audit
+      const before = yield* audit.recent()
+      const early = yield* control.tenant(tenant)
+      yield* early.clock.advance(60 * 24 * hour)
+      // Which would be the time to throw old rows away.
+      yield* early.changeUser({ username: "eve", action: "unlock" })
+      yield* early.revoke({ all: true })
 
       // Enough failures that what has ended is thrown away.
       const wrong = fixtures.call("POST", "/v1/auth/token", {
@@ -146,6 +184,7 @@ describe("tenants of one authority", () => {
       assert.deepStrictEqual(new Set(refusals.map(({ status }) => status)), new Set([401]))
       assert.deepStrictEqual<unknown>(yield* calm.users, [locked])
       assert.strictEqual(locked?.lockedFor, 900_000)
+      assert.deepStrictEqual((yield* audit.recent({ limit: 1000 })).slice(-before.length), before)
     }).pipe(Effect.provide(
       AuthorityServer.layerHttpClientControlled({ keys: fixtures.keys, passwords: hashes.cheap })
     )))

@@ -2,6 +2,7 @@ import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
 import * as SqlSchema from "effect/sql/SqlSchema"
 import type * as Statement from "effect/sql/Statement"
 import type { Which } from "../ControlMessages.ts"
@@ -178,9 +179,21 @@ export const make = (sql: SqlClient.SqlClient) => {
     removeTenant: (tenant: string) => alone(remove(tenant)),
     sessions: (tenant: string | undefined) => Effect.orDie(sessions(tenant)),
     users: (tenant: string | undefined) => Effect.orDie(users(tenant)),
-    revoke: (tenant: string | undefined, which: Which, now: number) =>
-      sql`UPDATE sessions SET revoked_at = ${now} WHERE revoked_at IS NULL AND ${of(tenant)} AND ${named(which)}
-        RETURNING id`.pipe(Effect.map((ended) => ended.length), alone),
+    /** Ends sessions, and has each of them told of in the same transaction. Gives how many there were. */
+    revoke: (
+      { now, tell, tenant, which }: {
+        readonly tenant: string | undefined
+        readonly which: Which
+        readonly now: number
+        readonly tell: (ended: { readonly id: string; readonly tenant: string }) => Effect.Effect<void, SqlError>
+      }
+    ) =>
+      sql<{ readonly id: string; readonly tenant: string }>`UPDATE sessions SET revoked_at = ${now}
+        WHERE revoked_at IS NULL AND ${of(tenant)} AND ${named(which)} RETURNING id, tenant`.pipe(
+        Effect.tap((ended) => Effect.forEach(ended, tell, { discard: true })),
+        Effect.map((ended) => ended.length),
+        alone
+      ),
     tenantsOf: (username: string, tenant: string | undefined) =>
       Effect.orDie(Effect.map(tenantsOf({ tenant, username }), (rows) => rows.map(({ tenant }) => tenant))),
     snapshot,
