@@ -27,7 +27,7 @@ import { Authority } from "./Authority.ts"
 import * as basicHeader from "./internal/basicHeader.ts"
 import { readJson } from "./internal/body.ts"
 import * as docsPage from "./internal/docsPage.ts"
-import { gateway } from "./internal/gateway.ts"
+import { admission, gateway } from "./internal/gateway.ts"
 import { CurrentTenant } from "./internal/tenant.ts"
 import { Keys, toJwks } from "./Keys.ts"
 import { Limits } from "./Limits.ts"
@@ -96,25 +96,20 @@ export const BasicAuthentication: Context.Reference<"required" | "accepted" | "i
   { defaultValue: () => "ignored" }
 )
 
+const services = Effect.all({ audit: Audit, authority: Authority, limits: Limits })
+
 const layerApiKeyAuth = Layer.effect(
   TenovosApi.ApiKeyAuth,
-  Effect.map(Effect.all([Authority, Audit, Limits]), ([authority, audit, limits]) =>
-    TenovosApi.ApiKeyAuth.of({
+  Effect.map(services, (services) => {
+    const admit = admission(services)
+    return TenovosApi.ApiKeyAuth.of({
       ApiKeyAuth: Effect.fnUntraced(function*(httpEffect, { credential }) {
-        const tenant = yield* authority.tenantOf(credential)
-        if (Option.isNone(tenant)) {
-          yield* audit.note({ event: "api-key", outcome: "refused", reason: "unknown key" })
-          return yield* new TenovosApi.Forbidden({ message: "Forbidden" })
-        }
-        yield* limits.request(credential, tenant.value).pipe(
-          Effect.tapError(() =>
-            audit.note({ event: "limit", outcome: "refused", reason: "requests", tenant: tenant.value })
-          ),
-          Effect.orDie
-        )
+        const tenant = yield* Effect.orDie(admit(credential))
+        if (Option.isNone(tenant)) return yield* new TenovosApi.Forbidden({ message: "Forbidden" })
         return yield* Effect.provideService(httpEffect, CurrentTenant, tenant.value)
       })
-    }))
+    })
+  })
 )
 
 const invalid = "Invalid Authentication Parameters"

@@ -1,4 +1,4 @@
-import { AuthorityApi } from "@effect-tenovos/server"
+import { Audit, AuthorityApi } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as OpenApi from "effect/http-api/OpenApi"
@@ -247,6 +247,30 @@ describe("the API key", () => {
         }
       }
     }).pipe(Effect.provide(fixtures.layer())))
+})
+
+describe("the limit of an API key", () => {
+  it.effect("counts paths that are no operation's too", () =>
+    Effect.gen(function*() {
+      const audit = yield* Audit.Audit
+      assert.strictEqual((yield* call("GET", "/v1/nothing")).status, 403)
+      assert.strictEqual((yield* call("GET", "/v1/security/template")).status, 401)
+
+      for (const path of ["/v1/nothing", "/v1", "/v1/security/template"]) {
+        const { body, headers, status } = yield* call("GET", path)
+        assert.deepStrictEqual([status, body], [429, { message: "Too Many Requests" }], path)
+        assert.strictEqual(headers["retry-after"], "1800")
+        const [row] = yield* audit.recent({ limit: 1 })
+        assert.deepInclude(row, { event: "limit", outcome: "refused", reason: "requests", tenant: fixtures.tenant })
+      }
+      const unknown = yield* call("GET", "/v1/nothing", { headers: { "X-API-Key": "unknown" } })
+      assert.strictEqual(unknown.status, 403)
+      assert.strictEqual((yield* call("GET", "/nothing")).status, 404)
+
+      yield* TestClock.adjust("30 minutes")
+      assert.strictEqual((yield* call("GET", "/v1/nothing")).status, 403)
+      assert.strictEqual((yield* call("GET", "/v1/nothing")).status, 429)
+    }).pipe(Effect.provide(fixtures.layer({ limits: { perApiKey: { limit: 2, window: "1 hour" } } }))))
 })
 
 describe("what stands beside the contract", () => {

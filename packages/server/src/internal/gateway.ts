@@ -35,21 +35,39 @@ const tooMany = ({ message, retryAfter }: LimitExceeded) =>
     headers: { "retry-after": String(Math.max(1, Math.ceil(Duration.toSeconds(retryAfter)))) }
   })
 
+interface Services {
+  readonly audit: Audit["Service"]
+  readonly authority: Authority["Service"]
+  readonly limits: Limits["Service"]
+}
+
+/** The tenant of an API key, with which one more request has come. */
+export const admission = ({ audit, authority, limits }: Services) =>
+  Effect.fnUntraced(function*(apiKey: Redacted.Redacted) {
+    const tenant = yield* authority.tenantOf(apiKey)
+    if (Option.isNone(tenant)) {
+      yield* audit.note({ event: "api-key", outcome: "refused", reason: "unknown key" })
+      return tenant
+    }
+    yield* Effect.tapError(
+      limits.request(apiKey, tenant.value),
+      () => audit.note({ event: "limit", outcome: "refused", reason: "requests", tenant: tenant.value })
+    )
+    return tenant
+  })
+
 export const gateway = (
   app: Effect.Effect<HttpServerResponse.HttpServerResponse, unknown, HttpServerRequest.HttpServerRequest | Scope>,
-  { audit, authority, limits }: {
-    readonly audit: Audit["Service"]
-    readonly authority: Authority["Service"]
-    readonly limits: Limits["Service"]
-  }
+  services: Services
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, never, HttpServerRequest.HttpServerRequest | Scope> => {
+  const admit = admission(services)
+  const { limits } = services
+
   const unmatched = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
     if (!/^\/v1(?:[/?#;]|$)/.test(request.url)) return notFound
     const apiKey = Redacted.make(request.headers["x-api-key"] ?? "")
-    if (Option.isSome(yield* authority.tenantOf(apiKey))) return noOperation
-    yield* audit.note({ event: "api-key", outcome: "refused", reason: "unknown key" })
-    return forbidden
-  })
+    return Option.isSome(yield* admit(apiKey)) ? noOperation : forbidden
+  }, Effect.catchTag("LimitExceeded", (error) => Effect.succeed(tooMany(error))))
 
   const answer = Effect.fnUntraced(function*(cause: Cause.Cause<unknown>) {
     // A client that went away, or a server that stops.
