@@ -93,12 +93,13 @@ export class Limits extends Context.Service<Limits, {
   readonly signIn: (caller: Caller) => Effect.Effect<void, LimitExceeded>
   /**
    * Judges a sign-in after its password was looked at: `isRight` says whether it is good, and `sub` whose it would be. A
-   * user who is locked can't sign in with the right password either.
+   * user who is locked can't sign in with the right password either. Fails where others have used up the user's limit
+   * meanwhile.
    */
   readonly judge: (
     caller: Caller,
     outcome: { readonly sub: Option.Option<string>; readonly isRight: boolean }
-  ) => Effect.Effect<Verdict>
+  ) => Effect.Effect<Verdict, LimitExceeded>
   /** Locks a user out of signing in, from everywhere. Sessions that live go on. */
   readonly lock: (sub: string, duration: Duration.Input) => Effect.Effect<void>
   /** Ends what locks a user, and forgets the failures. */
@@ -135,9 +136,7 @@ export const make = Effect.fnUntraced(
         Effect.flatMap(({ remaining }) =>
           tokens > 0 || remaining >= 1
             ? Effect.void
-            : new LimitExceeded({
-              retryAfter: Duration.divideUnsafe(Duration.fromInputUnsafe(limit.window), limit.limit)
-            })
+            : tooMany(limit)
         ),
         Effect.catchTag("RateLimiterError", ({ reason }) =>
           reason._tag === "RateLimitExceeded"
@@ -177,6 +176,17 @@ export const make = Effect.fnUntraced(
       yield* take(perUser, userBucket(caller), 0)
     })
 
+    /**
+     * Takes a wrong guess from the user's bucket, and only looks for a right one. When the bucket is empty both do the same
+     * work and fail with the same error, so that neither tells which it was.
+     */
+    const guess = (caller: Caller, isRight: boolean) => {
+      const tokens = (isTaken: boolean) => take(perUser, userBucket(caller), isTaken ? 1 : 0)
+      return tokens(!isRight).pipe(
+        Effect.catch(() => Effect.andThen(Effect.ignore(tokens(isRight)), tooMany(perUser)))
+      )
+    }
+
     const judge: Limits["Service"]["judge"] = Effect.fnUntraced(
       function*(caller, { isRight, sub }) {
         const now = yield* currentMillis
@@ -187,13 +197,14 @@ export const make = Effect.fnUntraced(
         // After the hash: of many guesses at once those that come after the fifth failure find the lock.
         const { hasFailed, lockedUntil } = yield* locks.find(who)
         const isLocked = lockedUntil > now
+        // A locked guess tells its maker nothing, so it doesn't use up the user's limit; but it must take as long.
+        if (isLocked) yield* Effect.ignore(take(endless, "nobody", 1))
+        else yield* guess(caller, isRight)
         if (isRight && !isLocked) {
           if (hasFailed) yield* locks.forget(who)
           return "allowed"
         }
         const until = yield* locks.failed(who, now)
-        // A locked guess tells its maker nothing, so it doesn't use up the user's limit; but it must take as long.
-        yield* Effect.ignore(isLocked ? take(endless, "nobody", 1) : take(perUser, userBucket(caller), 1))
         if (isLocked) return "locked"
         return until > now ? "lockedOut" : "refused"
       }
@@ -223,6 +234,10 @@ export const make = Effect.fnUntraced(
     })
   }
 )
+
+/** When a bucket has a token again, at the latest. */
+const tooMany = (limit: Limit): LimitExceeded =>
+  new LimitExceeded({ retryAfter: Duration.divideUnsafe(Duration.fromInputUnsafe(limit.window), limit.limit) })
 
 const endless: Limit = { limit: 1e9, window: "1 second" }
 

@@ -1,4 +1,4 @@
-import { AuthorityServer, Limits, Seed } from "@effect-tenovos/server"
+import { AuthorityServer, Limits, Passwords, Seed } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -212,6 +212,55 @@ describe("the limit of a user", () => {
       assert.strictEqual(other.status, 200)
       assert.strictEqual(later.status, 200)
     }).pipe(Effect.provide(layer(limits))))
+
+  it.effect("answers no more guesses than it allows that come all at once", () =>
+    Effect.gen(function*() {
+      const addresses = Array.from({ length: 40 }, (_, i) => `192.0.2.${i}`)
+      for (const name of [username, "nobody"]) {
+        const answers = yield* Effect.forEach(
+          addresses,
+          (address) => status(from(address, { username: name, password: "wrong" })),
+          { concurrency: "unbounded" }
+        )
+
+        assert.deepStrictEqual(answers.toSorted(), [401, 401, 401, ...Array.from({ length: 37 }, () => 429)])
+      }
+    }).pipe(Effect.provide(layer(limits))))
+
+  it.effect("says nothing of a password that was still hashed when others used it up, right or wrong", () =>
+    Effect.gen(function*() {
+      const late = ["late: wrong", password]
+      const come = yield* Deferred.make<void>()
+      const go = yield* Deferred.make<void>()
+      let waiting = 0
+      const passwords = Passwords.Passwords.of({
+        ...cheap,
+        tryVerify: Effect.fnUntraced(function*(hash, password) {
+          if (late.includes(Redacted.value(password))) {
+            if (++waiting === late.length) yield* Deferred.succeed(come, undefined)
+            yield* Deferred.await(go)
+          }
+          return yield* cheap.tryVerify(hash, password)
+        })
+      })
+      yield* Effect.gen(function*() {
+        const attempts = yield* Effect.forEach(
+          late,
+          (password, i) => Effect.forkChild(from(`192.0.2.${i}`, { username, password }))
+        )
+        yield* Deferred.await(come)
+        yield* Effect.replicateEffect(wrong, 3)
+        yield* TestClock.adjust("1 minute")
+
+        yield* Deferred.succeed(go, undefined)
+        const answers = yield* Effect.forEach(attempts, Fiber.join)
+
+        const [refused, same] = answers.map(({ headers, status, text }) => ({ headers, status, text }))
+        assert.propertyVal(refused, "status", 429)
+        assert.propertyVal(refused?.headers, "retry-after", "1200")
+        assert.deepStrictEqual(same, refused)
+      }).pipe(Effect.provide(fixtures.layer({ limits, passwords })))
+    }))
 
   it.effect("can't be used up by guesses that a lock refuses", () =>
     Effect.gen(function*() {

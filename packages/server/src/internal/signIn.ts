@@ -72,7 +72,7 @@ export const make = ({ audit, db, limits, passwords, profile, refuse }: {
     const verdict = yield* limits.judge(caller, {
       sub: Option.map(user, ({ sub }) => sub),
       isRight: matches.value && !isDisabled && secret !== ""
-    })
+    }).pipe(Effect.tapError(() => limited("sign-ins")))
     if (verdict === "lockedOut") {
       const whom = Option.match(user, { onNone: () => ({ givenName: username }), onSome: decisions.namesOf })
       yield* audit.note({ event: "lock", outcome: "accepted", reason: "failed sign-ins", tenant, ...whom })
