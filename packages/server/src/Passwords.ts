@@ -33,7 +33,7 @@ export interface Options {
   readonly timeCost?: number | undefined
   /** How many hashes are at work at a time. Defaults to one fewer than there are cores, from 1 to 4. */
   readonly threads?: number | undefined
-  /** How many callers of `tryVerify` may wait while all threads are at work. Defaults to 256. */
+  /** How many callers of `tryVerify` and `tryHash` may wait while all threads are at work. Defaults to 256. */
   readonly queue?: number | undefined
 }
 
@@ -46,6 +46,8 @@ export interface Options {
 export class Passwords extends Context.Service<Passwords, {
   /** The hash to keep, in PHC string format. */
   readonly hash: (password: Redacted.Redacted) => Effect.Effect<string>
+  /** The same where it can be done later: nothing, and at once, when the queue is full. */
+  readonly tryHash: (password: Redacted.Redacted) => Effect.Effect<Option.Option<string>>
   /** Whether the password belongs to the hash. Without a hash it takes as long, and says no. */
   readonly verify: (hash: Option.Option<string>, password: Redacted.Redacted) => Effect.Effect<boolean>
   /** The same for somebody who can come again: nothing, and at once, when the queue is full. */
@@ -74,6 +76,8 @@ export const make = Effect.fnUntraced(
       (password: Redacted.Redacted) => threads.hash(Redacted.value(password), parameters)
     )
 
+    const tryHash = (password: Redacted.Redacted) => places.withPermitsIfAvailable(1)(hash(password))
+
     // The form of a hash with these parameters, of no password: nobody finds one for 32 random bytes.
     const nobody = `$argon2id$v=19$m=${parameters.memoryCost},t=${parameters.timeCost},p=1$${unpadded(16)}$${
       unpadded(32)
@@ -95,7 +99,7 @@ export const make = Effect.fnUntraced(
         ({ memoryCost, timeCost }) => memoryCost * timeCost >= parameters.memoryCost * parameters.timeCost
       )
 
-    return Passwords.of({ hash, verify, tryVerify, isWeaker })
+    return Passwords.of({ hash, tryHash, verify, tryVerify, isWeaker })
   }
 )
 

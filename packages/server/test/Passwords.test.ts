@@ -78,13 +78,17 @@ describe("Passwords", () => {
       const others = yield* Effect.replicateEffect(Effect.forkChild(tryVerify), 8)
       yield* Effect.yieldNow
       const refused = yield* tryVerify
+      const notHashed = yield* passwords.tryHash(right)
       const { now, total } = work
       yield* Fiber.interruptAll(others)
       const accepted = yield* tryVerify
+      const hashed = yield* passwords.tryHash(right)
 
       assert.isTrue(Option.isNone(refused))
+      assert.isTrue(Option.isNone(notHashed))
       assert.deepStrictEqual([now, total], [2, 8])
       assert.deepStrictEqual(accepted, Option.some(true))
+      assert.isTrue(yield* passwords.verify(hashed, right))
     }))
 
   it.live("dies of what isn't a hash, without repeating it, and goes on with the next", () =>

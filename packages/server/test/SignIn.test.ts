@@ -149,14 +149,16 @@ describe("a user who is locked", () => {
 })
 
 describe("a hash of weaker parameters", () => {
-  it.effect("is replaced when its user signs in, and by a seed, and not by a refused sign-in", () =>
+  it.effect("is replaced when its user signs in, and by a seed, and not by a refused sign-in or in a full queue", () =>
     Effect.gen(function*() {
       const weak = yield* Scope.provide(Passwords.make({ memoryCost: 8, timeCost: 1 }), yield* Effect.scope)
       const strong = yield* Passwords.make({ memoryCost: 16, timeCost: 1 })
       // The authority whose parameters changed.
       let current = weak
+      let isFull = false
       const passwords = Passwords.Passwords.of({
         hash: (password) => current.hash(password),
+        tryHash: (password) => isFull ? Effect.succeedNone : current.tryHash(password),
         verify: (hash, password) => current.verify(hash, password),
         tryVerify: (hash, password) => current.tryVerify(hash, password),
         isWeaker: (hash) => current.isWeaker(hash)
@@ -177,6 +179,10 @@ describe("a hash of weaker parameters", () => {
         current = strong
         yield* Effect.exit(attempt("wrong"))
         const refused = yield* cost
+        isFull = true
+        yield* attempt(password)
+        const late = yield* cost
+        isFull = false
         const first = yield* count(attempt(password))
         const accepted = yield* cost
         const second = yield* count(attempt(password))
@@ -184,7 +190,7 @@ describe("a hash of weaker parameters", () => {
         yield* Seed.apply(fixtures.seed)
         const seeded = yield* cost
 
-        assert.deepStrictEqual([before, refused, accepted, seeded], ["8", "8", "16", "16"])
+        assert.deepStrictEqual([before, refused, late, accepted, seeded], ["8", "8", "8", "16", "16"])
         assert.deepStrictEqual([first, second], [2, 1])
       }).pipe(Effect.provide(AuthorityServer.layerAuthority({ keys: fixtures.keys, passwords })))
     }))

@@ -216,6 +216,7 @@ const verify = (hash: Option.Option<string>, password: Redacted.Redacted): Effec
 
 const passwords = Passwords.Passwords.of({
   hash: (password) => Effect.sync(() => digest(password)),
+  tryHash: (password) => Effect.sync(() => Option.some(digest(password))),
   verify,
   tryVerify: (hash, password) => Effect.asSome(verify(hash, password)),
   isWeaker: () => false

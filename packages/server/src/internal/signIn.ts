@@ -82,8 +82,11 @@ export const make = ({ audit, db, limits, passwords, profile, refuse }: {
     if (isDisabled) return yield* refused("disabled", text.disabled, user.value)
     if (verdict !== "allowed") return yield* refused("wrong password", text.wrongPassword, user.value)
     if (passwords.isWeaker(user.value.passwordHash)) {
-      const to = yield* passwords.hash(password)
-      yield* db.replacePassword({ sub: user.value.sub, from: user.value.passwordHash, to })
+      // Or at the next sign-in.
+      const to = yield* passwords.tryHash(password)
+      if (Option.isSome(to)) {
+        yield* db.replacePassword({ sub: user.value.sub, from: user.value.passwordHash, to: to.value })
+      }
     }
     return user.value
   })

@@ -71,6 +71,7 @@ const anyPassword = Layer.succeed(
   Passwords.Passwords,
   Passwords.Passwords.of({
     hash: () => Effect.succeed("none"),
+    tryHash: () => Effect.succeedSome("none"),
     verify: () => Effect.succeed(true),
     tryVerify: () => Effect.succeedSome(true),
     isWeaker: () => false
