@@ -21,7 +21,7 @@ import { availableParallelism } from "node:os"
 import * as hashers from "./internal/hashers.ts"
 
 /**
- * What a hash costs, and how many are made at a time.
+ * What a hash costs, and how many are made at a time. The costs must be the same in all processes on one database.
  *
  * @category options
  * @since 0.1.0
@@ -55,8 +55,8 @@ export class Passwords extends Context.Service<Passwords, {
     hash: Option.Option<string>,
     password: Redacted.Redacted
   ) => Effect.Effect<Option.Option<boolean>>
-  /** Whether the hash was made with less work than a new one is. Hash the password anew when you next see it. */
-  readonly isWeaker: (hash: string) => boolean
+  /** Whether the hash was made with other parameters than a new one is. Hash the password anew when you next see it. */
+  readonly needsRehash: (hash: string) => boolean
 }>()("@effect-tenovos/server/Passwords") {}
 
 /**
@@ -93,13 +93,13 @@ export const make = Effect.fnUntraced(
     const tryVerify = (stored: Option.Option<string>, password: Redacted.Redacted) =>
       places.withPermitsIfAvailable(1)(verify(stored, password))
 
-    const isWeaker = (stored: string): boolean =>
+    const needsRehash = (stored: string): boolean =>
       !Option.exists(
         hashers.parametersOf(stored),
-        ({ memoryCost, timeCost }) => memoryCost * timeCost >= parameters.memoryCost * parameters.timeCost
+        ({ memoryCost, timeCost }) => memoryCost === parameters.memoryCost && timeCost === parameters.timeCost
       )
 
-    return Passwords.of({ hash, tryHash, verify, tryVerify, isWeaker })
+    return Passwords.of({ hash, tryHash, verify, tryVerify, needsRehash })
   }
 )
 

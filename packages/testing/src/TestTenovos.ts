@@ -219,7 +219,7 @@ const passwords = Passwords.Passwords.of({
   tryHash: (password) => Effect.sync(() => Option.some(digest(password))),
   verify,
   tryVerify: (hash, password) => Effect.asSome(verify(hash, password)),
-  isWeaker: () => false
+  needsRehash: () => false
 })
 
 const decodeRule = Schema.decodeUnknownEffect(Fault.Rule)

@@ -45,7 +45,7 @@ export const make = ({ accept, db, limits, passwords }: {
     function*({ email, password, tenant = defaultTenant, username }) {
       const existing = yield* db.userByName({ tenant, username })
       // A new hash of the same password would be another row: a seed that is applied twice changes nothing.
-      const kept = Option.isSome(existing) && !passwords.isWeaker(existing.value.passwordHash) &&
+      const kept = Option.isSome(existing) && !passwords.needsRehash(existing.value.passwordHash) &&
           (yield* passwords.verify(Option.some(existing.value.passwordHash), password))
         ? existing.value.passwordHash
         : yield* passwords.hash(password)

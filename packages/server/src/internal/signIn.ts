@@ -81,7 +81,7 @@ export const make = ({ audit, db, limits, passwords, profile, refuse }: {
     if (verdict === "locked") return yield* refused("locked", text.locked, user.value)
     if (isDisabled) return yield* refused("disabled", text.disabled, user.value)
     if (verdict !== "allowed") return yield* refused("wrong password", text.wrongPassword, user.value)
-    if (passwords.isWeaker(user.value.passwordHash)) {
+    if (passwords.needsRehash(user.value.passwordHash)) {
       // Or at the next sign-in.
       const to = yield* passwords.tryHash(password)
       if (Option.isSome(to)) {

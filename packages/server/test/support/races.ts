@@ -74,7 +74,7 @@ const anyPassword = Layer.succeed(
     tryHash: () => Effect.succeedSome("none"),
     verify: () => Effect.succeed(true),
     tryVerify: () => Effect.succeedSome(true),
-    isWeaker: () => false
+    needsRehash: () => false
   })
 )
 
