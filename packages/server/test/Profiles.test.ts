@@ -82,6 +82,26 @@ describe("the strict profile", () => {
     { safe: error(401, parameters), strict: error(401, "User is disabled.") }
   )
 
+  difference(
+    "takes a password that is too long for a wrong one",
+    Effect.gen(function*() {
+      const attempt = (username: string) => answer({ username, password: "x".repeat(257) })
+      const answers = [yield* attempt("nobody")]
+      for (let i = 0; i < 6; i++) answers.push(yield* attempt(username))
+      yield* (yield* Authority.Authority).setDisabled({ ...user, username: "bob" }, true)
+      return [...answers, yield* attempt("bob")]
+    }),
+    {
+      safe: Array.from({ length: 8 }, () => error(401, parameters)),
+      strict: [
+        error(401, "User does not exist."),
+        ...Array.from({ length: 5 }, () => error(401, "Incorrect username or password.")),
+        error(401, "Password attempts exceeded"),
+        error(401, "User is disabled.")
+      ]
+    }
+  )
+
   difference("misses a password that isn't there", answer({ username }), {
     safe: error(400, parameters),
     strict: error(401, "Missing required parameter PASSWORD")

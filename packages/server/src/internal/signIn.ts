@@ -55,14 +55,18 @@ export const make = ({ audit, db, limits, passwords, profile, refuse }: {
     if (secret === "" && profile === "strict") {
       return yield* refused("empty password", "Missing required parameter PASSWORD")
     }
-    // Refused before hashing: a hash of megabytes would be work that anybody can order.
+    // Refused without a hash: one of megabytes would be work that anybody can order.
     if (username.length > maxUsername) return yield* refused("too long", text.unknownUser)
-    if (Buffer.byteLength(secret) > maxPassword) return yield* refused("too long", text.wrongPassword)
+    const isTooLong = Buffer.byteLength(secret) > maxPassword
+    // What the strict profile says depends on the user, so there it goes on as a wrong one.
+    if (isTooLong && profile === "safe") return yield* refused("too long", text.wrongPassword)
     const limited = (reason: string) =>
       audit.note({ event: "limit", outcome: "refused", reason, tenant, givenName: username })
     yield* Effect.tapError(limits.signIn(caller), () => limited("sign-ins"))
     const user = yield* db.candidate(caller)
-    const matches = yield* passwords.tryVerify(Option.map(user, (user) => user.passwordHash), password)
+    const matches = isTooLong
+      ? Option.some(false)
+      : yield* passwords.tryVerify(Option.map(user, (user) => user.passwordHash), password)
     if (Option.isNone(matches)) {
       yield* limited("passwords at once")
       return yield* new LimitExceeded({ retryAfter: Duration.seconds(1) })
