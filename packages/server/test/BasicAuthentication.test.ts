@@ -2,6 +2,7 @@ import { type AuthorityServer, Seed } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
 import * as fixtures from "./fixtures/authority.ts"
 
 const { call, password, refresh, signIn, username } = fixtures
@@ -17,13 +18,16 @@ const post = (body: unknown, authorization?: string) =>
     ({ body, status }) => status === 200 ? 200 : [status, body]
   )
 
-const expire = (issued: fixtures.Issued, authorization: string) =>
+const expire = (issued: fixtures.Issued, authorization?: string) =>
   Effect.map(
     call("DELETE", "/v1/auth/token", {
       body: issued,
-      headers: { authorization, AccessToken: issued.session.accessToken }
+      headers: {
+        AccessToken: issued.session.accessToken,
+        ...(authorization === undefined ? {} : { authorization })
+      }
     }),
-    ({ status }) => status
+    ({ body, status }) => status === 200 ? 200 : [status, body]
   )
 
 const layer = (basicAuthentication: AuthorityServer.Options["basicAuthentication"]) =>
@@ -31,6 +35,7 @@ const layer = (basicAuthentication: AuthorityServer.Options["basicAuthentication
 
 const missing = [401, { message: "Unauthorized" }]
 const invalid = [401, { status: "error", message: "Invalid Authentication Parameters" }]
+const kept = [401, { status: "error", message: "Failed to Expire Session and Logout 1" }]
 const credentials = { username, password }
 
 describe("a Basic header", () => {
@@ -68,12 +73,25 @@ describe("a Basic header", () => {
       assert.strictEqual(yield* post(credentials, right), 200)
     }).pipe(layer("required")))
 
+  it.effect("must be sent with a refresh and an expiry too where it is required, and does nothing without", () =>
+    Effect.gen(function*() {
+      const answer = yield* call("POST", "/v1/auth/token", { body: credentials, headers: { authorization: right } })
+      const issued = yield* Schema.decodeUnknownEffect(fixtures.Issued)(answer.body)
+
+      for (const authorization of [undefined, issued.session.authorization, `Bearer ${issued.session.authorization}`]) {
+        assert.deepStrictEqual(yield* post(issued, authorization), missing)
+        assert.deepStrictEqual(yield* expire(issued, authorization), missing)
+      }
+      assert.strictEqual(yield* post(issued, right), 200)
+      assert.strictEqual(yield* expire(issued, right), 200)
+    }).pipe(layer("required")))
+
   it.effect("must name the session's user for a refresh and an expiry, and its password is not asked for", () =>
     Effect.gen(function*() {
       const issued = yield* signIn
 
       assert.deepStrictEqual(yield* post(issued, basic("bob", "hunter2")), invalid)
-      assert.strictEqual(yield* expire(issued, basic("bob", "hunter2")), 401)
+      assert.deepStrictEqual(yield* expire(issued, basic("bob", "hunter2")), kept)
       const renewed = yield* refresh(issued)
       assert.strictEqual(yield* post(renewed, basic(username, "")), 200)
       assert.strictEqual(yield* expire(renewed, right), 200)

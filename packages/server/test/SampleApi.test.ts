@@ -65,7 +65,8 @@ describe("SampleApi", () => {
         { ...good, AccessToken: other.session.accessToken },
         { ...good, Authorization: unsigned(session.authorization) },
         { ...good, AccessToken: unsigned(session.accessToken) },
-        { ...good, AccessToken: yield* renewed(session.accessToken) },
+        { ...good, AccessToken: yield* meantFor("refresh", session.accessToken, fixtures.keys.access) },
+        { ...good, Authorization: yield* meantFor("access", session.authorization, fixtures.keys.id) },
         { ...good, AccessToken: yield* opened(session.refreshToken) },
         { ...good, AccessToken: renamed(session.accessToken) },
         { ...good, AccessToken: yield* forged(session.accessToken, "RS256", fixtures.keys.refresh.privateKey) },
@@ -104,12 +105,12 @@ const forged = (jwt: string, alg: string, key: KeyObject) =>
     new jose.SignJWT(jose.decodeJwt(jwt)).setProtectedHeader({ ...jose.decodeProtectedHeader(jwt), alg }).sign(key)
   )
 
-/** Signed as an access token is, and meant for something else. */
-const renewed = (jwt: string) =>
+/** Signed as the token is, and meant for something else. */
+const meantFor = (use: string, jwt: string, { privateKey }: { readonly privateKey: KeyObject }) =>
   Effect.promise(() =>
-    new jose.SignJWT({ ...jose.decodeJwt(jwt), token_use: "refresh" })
+    new jose.SignJWT({ ...jose.decodeJwt(jwt), token_use: use })
       .setProtectedHeader({ alg: "RS256", ...jose.decodeProtectedHeader(jwt) })
-      .sign(fixtures.keys.access.privateKey)
+      .sign(privateKey)
   )
 
 /** The JWT inside a refresh token, which nothing signed. */
