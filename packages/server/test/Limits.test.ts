@@ -4,19 +4,18 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import type { HttpClient } from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Redacted from "effect/Redacted"
 import { SqlClient } from "effect/sql/SqlClient"
 import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as rateLimits from "../src/internal/rateLimits.ts"
 import * as fixtures from "./fixtures/authority.ts"
 import { cheap } from "./fixtures/hashes.ts"
-import { kind, storage } from "./support/databases.ts"
+import { emptyFolder, fresh, kind, storage } from "./support/databases.ts"
 
 const { call, expire, password, refresh, sample, signIn, token, username } = fixtures
 
@@ -24,6 +23,9 @@ const layer = (limits?: Limits.Options) =>
   fixtures.layer({ passwords: cheap, ...(limits === undefined ? {} : { limits }) })
 
 const memory = storage()
+
+/** Not in memory, so that more than one authority can have it. */
+const onDisk = kind === "memory" ? Effect.map(emptyFolder, (folder) => join(folder, "a.sqlite")) : fresh
 
 const tooMany = { message: "Too Many Requests" }
 
@@ -124,9 +126,7 @@ describe("the limit of an API key", () => {
 
   it.effect("is one for all who share a database, and outlives them", () =>
     Effect.gen(function*() {
-      const directory = mkdtempSync(join(tmpdir(), "limits-"))
-      yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(directory, { recursive: true })))
-      const options = { database: join(directory, "authority.sqlite"), keys: fixtures.keys, passwords: cheap }
+      const options = { database: yield* onDisk, keys: fixtures.keys, passwords: cheap }
       const client = Layer.effectDiscard(Seed.apply(fixtures.seed)).pipe(
         Layer.provideMerge(
           AuthorityServer.layerHttpClient({ ...options, limits: { perApiKey: { limit: 50, window: "1 hour" } } })
@@ -357,6 +357,62 @@ describe("a lock", () => {
 
       assert.deepStrictEqual(answers.map(({ status }) => status), Array.from({ length: 10 }, () => 401))
     }).pipe(Effect.provide(layer())))
+})
+
+describe("the limits of those who sign in", () => {
+  const authority = (database: string, limits: Limits.Options) =>
+    Layer.effectDiscard(Seed.apply(fixtures.seed)).pipe(
+      Layer.provideMerge(
+        AuthorityServer.layerHttpClient({ database, keys: fixtures.keys, limits, passwords: cheap })
+      ),
+      Layer.fresh
+    )
+
+  /** What two authorities on one database answer by turns, and what a third does once they have ended. */
+  const answers = Effect.fnUntraced(function*(
+    limits: Limits.Options,
+    attempts: ReadonlyArray<Effect.Effect<number, never, HttpClient>>,
+    late: Effect.Effect<number, never, HttpClient>
+  ) {
+    const database = yield* onDisk
+    const together = yield* Effect.gen(function*() {
+      const first = yield* Layer.build(authority(database, limits))
+      const second = yield* Layer.build(authority(database, limits))
+      return yield* Effect.forEach(attempts, (attempt, i) => Effect.provide(attempt, i % 2 === 0 ? first : second))
+    }).pipe(Effect.scoped)
+    const after = Effect.all([late, Effect.andThen(TestClock.adjust("1 minute"), late)])
+    return [...together, ...yield* Effect.provide(after, authority(database, limits))]
+  })
+
+  const names = ["a", "b", "c", "d"]
+
+  it.effect("are one for all who share a database, and outlive them: an address", () =>
+    Effect.gen(function*() {
+      const attempt = (username: string) => status(from("192.0.2.1", { username, password }))
+      const limits = { perAddress: { limit: 3, window: "3 minutes" }, proxies: 1 } as const
+
+      const seen = yield* answers(limits, names.map(attempt), attempt("e"))
+
+      assert.deepStrictEqual(seen, [401, 401, 401, 429, 429, 401])
+    }))
+
+  it.effect("are one for all who share a database, and outlive them: a user", () =>
+    Effect.gen(function*() {
+      const limits = { perUser: { limit: 3, window: "3 minutes" } } as const
+
+      const seen = yield* answers(limits, names.map(() => status(wrong)), status(right))
+
+      assert.deepStrictEqual(seen, [401, 401, 401, 429, 429, 200])
+    }))
+
+  it.effect("are one for all who share a database, and outlive them: a lock", () =>
+    Effect.gen(function*() {
+      const five = Array.from({ length: 5 }, () => status(wrong))
+
+      const seen = yield* answers({}, [...five, status(right)], status(right))
+
+      assert.deepStrictEqual(seen, [401, 401, 401, 401, 401, 401, 401, 200])
+    }))
 })
 
 describe("the store of rate limits", () => {
