@@ -44,25 +44,24 @@ describe("a refused sign-in", () => {
       }
     }).pipe(Effect.provide(fixtures.layer({ passwords: cheap }))))
 
-  // Welch's t of the times, by turns in a random order, with a hash that takes so little that it hides nothing.
+  // Welch's t of the times, by turns in a random order, with a hash that takes so little that it hides nothing. Once in a
+  // while a busy machine sets two kinds apart, so a first run that does asks for a second one, which is judged alone. It
+  // takes twice the samples: what the machine did is gone from it, and a difference of the code's has grown by a half.
   it.effect("takes as long, whatever the reason", () =>
     Effect.gen(function*() {
-      const measure = (seed: number) =>
+      const measure = (samples: number, seed: number) =>
         Effect.gen(function*() {
           const t = yield* welch(yield* RefusedSignIns, token, { samples, seed })
           yield* Console.log(
             `Welch's t over ${samples} samples each, and without the slowest twentieth: ${JSON.stringify(t)}`
           )
-          return Object.entries(t).flatMap(([pair, values]) =>
-            values.flatMap((value, share) => Math.abs(value) < 4.5 ? [] : [`${pair} ${share} ${Math.sign(value)}`])
-          )
+          return Object.entries(t).filter(([, values]) => values.some((value) => Math.abs(value) >= 4.5))
         })
 
-      const apart = yield* measure(4)
-      // What a busy machine did to one pair, it does not do to the same one again.
-      const again = apart.length === 0 ? [] : yield* measure(5)
+      const first = yield* measure(samples, 4)
+      const apart = first.length === 0 ? first : yield* measure(2 * samples, 5)
 
-      assert.deepStrictEqual(apart.filter((pair) => again.includes(pair)), [])
+      assert.deepStrictEqual(apart, [])
     }).pipe(Effect.provide(fixtures.layer({ passwords: cheap }))), 600_000)
 
   it.effect.each(["safe", "strict"] as const)(
