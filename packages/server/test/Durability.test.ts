@@ -7,10 +7,10 @@ import { once } from "node:events"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
-import type { Answer, Request, Tokens } from "./support/authorityProcess.ts"
+import type { Answer, AuthorityOptions, Request, Tokens } from "./support/authorityProcess.ts"
 import { emptyFolder } from "./support/databases.ts"
 
-const rounds = process.env["TENOVOS_LONG_RUN"] === undefined ? 20 : 200
+const rounds = process.env["TENOVOS_LONG_RUN"] === undefined ? 10 : 100
 
 /** Numbers from 0 to 1, the same ones each time (mulberry32). */
 const random = (seed: number) => () => {
@@ -52,9 +52,9 @@ const prepare = Effect.acquireRelease(
       if (--left === 0) Deferred.doneUnsafe(enough, Effect.void)
       settle(answer.id, answer)
     })
-    const open = (database: string) =>
+    const open = (options: AuthorityOptions & { readonly database: string }) =>
       Effect.suspend(() => {
-        child.stdin.write(`${database}\n`)
+        child.stdin.write(`${JSON.stringify(options)}\n`)
         return Deferred.await(opened)
       })
     /** The answer, or nothing when there will be none. */
@@ -86,73 +86,137 @@ const prepare = Effect.acquireRelease(
 )
 type AuthorityProcess = Effect.Success<typeof prepare>
 
-interface Known {
+interface Token {
   readonly tokens: Tokens
-  /** What the last acknowledged answer says of it, or nothing when an answer is missing. */
-  state: "lives" | "ended" | undefined
+  /** Whether the access token is good, by the last acknowledged answer, or nothing when an answer is missing. */
+  isLive: boolean | undefined
+  /** Whether the refresh token is. */
+  renews: boolean | undefined
 }
 
-/** Signs in, refreshes and ends sessions until the process is gone, and writes down what it was told. */
-const program = Effect.fnUntraced(function*({ ask }: AuthorityProcess, known: Array<Known>, next: () => number) {
-  while (true) {
-    const first = yield* ask({ what: "signIn" })
-    if (first?.tokens === undefined) return
-    const all: Array<Known> = [{ tokens: first.tokens, state: "lives" }]
-    known.push(...all)
-    let { tokens } = first
-    for (let i = Math.floor(next() * 8); i > 0; i--) {
-      const answer = yield* ask({ what: "refresh", tokens })
-      if (answer === undefined) return
-      assert.isDefined(answer.tokens)
-      if (answer.tokens !== undefined) tokens = answer.tokens
-      const one: Known = { tokens, state: "lives" }
-      all.push(one)
-      known.push(one)
-    }
-    if (next() < 0.3) continue
-    for (const one of all) one.state = undefined
-    const answer = yield* ask({ what: "expire", tokens })
-    if (answer === undefined) return
-    assert.isTrue(answer.isOk)
-    for (const one of all) one.state = "ended"
+/** The tokens of one session, in the order of their answers. */
+type Session = Array<Token>
+
+/** The session has ended, if the call is answered. */
+const ending = Effect.fnUntraced(function*(session: Session, call: Effect.Effect<Answer | undefined>) {
+  // What was refused before is refused whatever comes of it.
+  for (const token of session) {
+    token.isLive = token.isLive === false ? false : undefined
+    token.renews = token.renews === false ? false : undefined
   }
+  const answer = yield* call
+  if (answer === undefined) return undefined
+  for (const token of session) token.isLive = token.renews = false
+  return answer
 })
 
-describe("kill -9", () => {
-  it.live(`loses nothing that was acknowledged, at ${rounds} moments under load`, () =>
-    Effect.gen(function*() {
-      const database = join(yield* emptyFolder, "a.sqlite")
-      const next = random(20260101)
-      const all: Array<Known> = []
-      let checked = 0
-      let process = yield* prepare
-
-      for (let round = 0; round < rounds; round++) {
-        // Loads while the one before it works.
-        const spare = yield* prepare
-        yield* process.open(database)
-        for (const { state, tokens } of all.slice(-30)) {
-          if (state === undefined) continue
-          const isLive = yield* process.ask({ what: "isLive", tokens })
-          assert.strictEqual(isLive?.isOk, state === "lives", `an access token that ${state}, round ${round}`)
-          const refreshed = yield* process.ask({ what: "refresh", tokens })
-          assert.strictEqual(refreshed?.isOk, state === "lives", `a refresh token that ${state}, round ${round}`)
-          checked++
-        }
-        const known: Array<Known> = []
-        const programs = yield* Effect.forkChild(
-          Effect.all(Array.from({ length: 4 }, () => program(process, known, next)), { concurrency: "unbounded" })
-        )
-        yield* process.answers(5 + Math.floor(next() * 60))
-        // Somewhere between that answer and the next ones.
-        yield* Effect.replicateEffect(turn, Math.floor(next() * 2000), { discard: true })
-        yield* process.kill
-        yield* Fiber.join(programs)
-        all.push(...known)
-        process = spare
+/** Signs in, refreshes and expires until the process is gone, and writes down what it was told. */
+const program = Effect.fnUntraced(
+  function*(options: AuthorityOptions, { ask }: AuthorityProcess, known: Array<Session>, next: () => number) {
+    while (true) {
+      const first = yield* ask({ what: "signIn" })
+      if (first?.tokens === undefined) return
+      let last: Token = { tokens: first.tokens, isLive: true, renews: true }
+      const session: Session = [last]
+      known.push(session)
+      for (let i = Math.floor(next() * 8); i > 0; i--) {
+        if (options.refreshAnswer === "replaces") last.renews = undefined
+        const answer = yield* ask({ what: "refresh", tokens: last.tokens })
+        if (answer === undefined) return
+        if (answer.tokens === undefined) return assert.fail("A good refresh token is refused")
+        if (options.refreshAnswer === "replaces") last.renews = false
+        last = { tokens: answer.tokens, isLive: true, renews: true }
+        session.push(last)
       }
+      if (next() < 0.3) continue
+      const { tokens } = last
+      const expire = ask({ what: "expire", tokens })
+      if (options.profile === "safe") {
+        const answer = yield* ending(session, expire)
+        if (answer === undefined) return
+        assert.isTrue(answer.isOk)
+      } else {
+        last.isLive = undefined
+        const answer = yield* expire
+        if (answer === undefined) return
+        assert.isTrue(answer.isOk)
+        last.isLive = false
+      }
+    }
+  }
+)
 
-      assert.isAtLeast(checked, rounds * 5)
-      assert.isAtLeast(all.filter(({ state }) => state === "ended").length, rounds)
-    }), { timeout: rounds * 15_000 })
+/** What was acknowledged of a session holds, also when a refresh token that was replaced is shown at last. */
+const check = Effect.fnUntraced(
+  function*(options: AuthorityOptions, { ask }: AuthorityProcess, session: Session, when: string) {
+    for (const { isLive, tokens } of session) {
+      if (isLive === undefined) continue
+      const answer = yield* ask({ what: "isLive", tokens })
+      assert.strictEqual(answer?.isOk, isLive, `an access token is good, ${when}`)
+    }
+    for (const token of session.filter(({ renews }) => renews === true)) {
+      const answer = yield* ask({ what: "refresh", tokens: token.tokens })
+      assert.isTrue(answer?.isOk, `a refresh token is good, ${when}`)
+      if (options.refreshAnswer !== "replaces" || answer?.tokens === undefined) continue
+      token.renews = false
+      session.push({ tokens: answer.tokens, isLive: true, renews: true })
+    }
+    for (const { tokens } of session.filter(({ renews }) => renews === false)) {
+      const answer = yield* ending(session, ask({ what: "refresh", tokens }))
+      assert.isFalse(answer?.isOk, `a refresh token is good no more, ${when}`)
+    }
+    const ended = session.filter(({ isLive, renews }) => isLive === false && renews === false)
+    for (const { tokens } of ended) {
+      assert.isFalse((yield* ask({ what: "isLive", tokens }))?.isOk, `an access token of what has ended, ${when}`)
+      assert.isFalse((yield* ask({ what: "refresh", tokens }))?.isOk, `a refresh token of what has ended, ${when}`)
+    }
+  }
+)
+
+const kinds: ReadonlyArray<AuthorityOptions> = [
+  { profile: "safe", refreshAnswer: "replaces", rotationGrace: 0 },
+  { profile: "strict", refreshAnswer: "repeats" }
+]
+
+describe("kill -9", () => {
+  for (const options of kinds) {
+    it.live(
+      `loses nothing that was acknowledged, at ${rounds} moments under load, ${options.profile}`,
+      () =>
+        Effect.gen(function*() {
+          const database = join(yield* emptyFolder, "a.sqlite")
+          const next = random(20260101)
+          const all: Array<Session> = []
+          let checked = 0
+          let process = yield* prepare
+
+          for (let round = 0; round <= rounds; round++) {
+            // Loads while the one before it works.
+            const spare = yield* prepare
+            yield* process.open({ ...options, database })
+            for (const session of all.slice(-10)) {
+              yield* check(options, process, session, `round ${round}`)
+              checked += session.length
+            }
+            if (round === rounds) break
+            const known: Array<Session> = []
+            const programs = yield* Effect.forkChild(
+              Effect.all(Array.from({ length: 4 }, () => program(options, process, known, next)), {
+                concurrency: "unbounded"
+              })
+            )
+            yield* process.answers(5 + Math.floor(next() * 60))
+            // Somewhere between that answer and the next ones.
+            yield* Effect.replicateEffect(turn, Math.floor(next() * 2000), { discard: true })
+            yield* process.kill
+            yield* Fiber.join(programs)
+            all.push(...known)
+            process = spare
+          }
+
+          assert.isAtLeast(checked, rounds * 5)
+        }),
+      { timeout: rounds * 15_000 }
+    )
+  }
 })

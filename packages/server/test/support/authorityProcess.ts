@@ -1,5 +1,5 @@
-// An authority in a process of its own, to be killed at any moment. Its standard input is the name of a database, and then
-// requests, one a line; its standard output says `open`, and then has an answer a line.
+// An authority in a process of its own, to be killed at any moment. Its standard input is its options, and then requests,
+// one a line; its standard output says `open`, and then has an answer a line.
 import type { Authentication } from "@effect-tenovos/core/TenovosApi"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -14,6 +14,8 @@ export interface Tokens {
   readonly accessToken: string
   readonly idToken: string
 }
+
+export type AuthorityOptions = Pick<Authority.Options, "profile" | "refreshAnswer" | "rotationGrace">
 
 export type Request = { readonly id: number; readonly what: "signIn" } | {
   readonly id: number
@@ -66,7 +68,7 @@ const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
 const say = (line: string) => process.stdout.write(`${line}\n`)
 const nextLine = Effect.promise(() => lines.next())
 
-const { value: database } = await lines.next()
+const options: AuthorityOptions & { readonly database: string } = JSON.parse((await lines.next()).value ?? "")
 Effect.gen(function*() {
   yield* Seed.apply({ apiKeys: [], users: [user] })
   say("open")
@@ -75,4 +77,4 @@ Effect.gen(function*() {
     if (done === true) return
     yield* Effect.forkChild(Effect.map(answer(JSON.parse(value)), (answer) => say(JSON.stringify(answer))))
   }
-}).pipe(Effect.provide(layerAuthority({ database })), Effect.runFork)
+}).pipe(Effect.provide(layerAuthority(options)), Effect.runFork)
