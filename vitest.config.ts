@@ -22,7 +22,7 @@ const onDatabases = [
 const file = {
   name: "server on a file",
   root: "packages/server",
-  include: onDatabases,
+  include: [...onDatabases, "test/Races.test.ts"],
   env: { TENOVOS_TEST_DATABASE: "file" }
 }
 const postgres = {

@@ -17,7 +17,7 @@ export const outOfTurn: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect
  * Lets one caller at a time go on, from one statement or transaction to the next, in an order that the numbers say. So the
  * same numbers always give the same interleaving, however long anything takes.
  */
-export const makeTurns = (callers: number, next: () => number, sql: SqlClient) => {
+export const makeTurns = (callers: number, next: () => number, clients: ReadonlyArray<SqlClient>) => {
   const moving = new Set(Array.from({ length: callers }, (_, caller) => caller))
   /** Where each caller waits, which may be at two places at once. */
   const waiting = new Map<number, Set<() => void>>()
@@ -51,20 +51,21 @@ export const makeTurns = (callers: number, next: () => number, sql: SqlClient) =
 
   // Who holds a transaction keeps the others from theirs, so it is their turn as a whole.
   const transformer: Statement.Transformer = (statement, _, fiber) =>
-    Option.isSome(Context.getOption(fiber.context, sql.transactionService))
+    clients.some((sql) => Option.isSome(Context.getOption(fiber.context, sql.transactionService)))
       ? Effect.succeed(statement)
       : Effect.as(turn, statement)
 
   return {
     /** Waits for a turn. */
     wait: turn,
-    /** The same database, on which each statement and each transaction of a caller waits for a turn. */
-    sql: new Proxy(sql, {
-      get: (target, name) =>
-        name === "withTransaction"
-          ? <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.andThen(turn, target.withTransaction(self))
-          : Reflect.get(target, name)
-    }),
+    /** The same client, on which each statement and each transaction of a caller waits for a turn. */
+    on: (sql: SqlClient) =>
+      new Proxy(sql, {
+        get: (target, name) =>
+          name === "withTransaction"
+            ? <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.andThen(turn, target.withTransaction(self))
+            : Reflect.get(target, name)
+      }),
     /** Makes somebody a caller, until there is nothing more to do. */
     run: (caller: number) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
       self.pipe(
