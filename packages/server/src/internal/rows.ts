@@ -66,27 +66,29 @@ export const make = (sql: SqlClient.SqlClient) => {
     execute: () => sql`SELECT client_id, user_pool_id FROM installation`
   }))
 
+  // PostgreSQL refuses a text with a NUL in it, so nobody has such a name.
+  const named = ({ tenant, username }: typeof UserName.Type) =>
+    sql`tenant = ${tenant} AND username = ${username.includes("\0") ? null : username}`
+
   const userByName = query(SqlSchema.findOneOption({
     Request: UserName,
     Result: UserWithPassword,
-    execute: ({ tenant, username }) =>
-      sql`SELECT sub, username, email, password_hash FROM users WHERE tenant = ${tenant} AND username = ${username}`
+    execute: (name) => sql`SELECT sub, username, email, password_hash FROM users WHERE ${named(name)}`
   }))
 
   // One row, whether or not there is such a user: how long it takes to read it doesn't tell.
   const candidate = query(SqlSchema.findOne({
     Request: UserName,
     Result: Candidate,
-    execute: ({ tenant, username }) =>
+    execute: (name) =>
       sql`SELECT sub, username, email, password_hash, disabled FROM (SELECT 1 AS one) AS row
-        LEFT JOIN users ON tenant = ${tenant} AND username = ${username}`
+        LEFT JOIN users ON ${named(name)}`
   }))
 
   const setDisabled = query(SqlSchema.findAll({
     Request: Schema.Struct({ ...UserName.fields, disabled: Schema.Int }),
     Result: Schema.Struct({ sub: Schema.String }),
-    execute: ({ disabled, tenant, username }) =>
-      sql`UPDATE users SET disabled = ${disabled} WHERE tenant = ${tenant} AND username = ${username} RETURNING sub`
+    execute: ({ disabled, ...name }) => sql`UPDATE users SET disabled = ${disabled} WHERE ${named(name)} RETURNING sub`
   }))
 
   const userBySub = query(SqlSchema.findOneOption({
