@@ -19,6 +19,20 @@ const onDatabases = [
   "Statements",
   "Tenants"
 ].map((suite) => `test/${suite}.test.ts`)
+// Those that a file differs little from memory for.
+const onPostgres = [
+  "Audit",
+  "BadInput",
+  "BasicAuthentication",
+  "Control",
+  "ControlServer",
+  "Controlled",
+  "Keys",
+  "MasterKey",
+  "SampleApi",
+  "Secrecy",
+  "SignIn"
+].map((suite) => `test/${suite}.test.ts`)
 const file = {
   name: "server on a file",
   root: "packages/server",
@@ -28,7 +42,7 @@ const file = {
 const postgres = {
   name: missing === undefined ? "server on PostgreSQL" : `server on PostgreSQL, skipped: ${missing}`,
   root: "packages/server",
-  include: [...onDatabases, "test/Races.test.ts", "test/postgres/*.test.ts"],
+  include: [...onDatabases, ...onPostgres, "test/Races.test.ts", "test/postgres/*.test.ts"],
   env: { TENOVOS_TEST_DATABASE: "postgres" },
   globalSetup: "test/support/postgres.ts",
   setupFiles: missing === undefined ? [] : ["test/support/withoutPostgres.ts"]

@@ -1,4 +1,4 @@
-import { Audit, Authority, AuthorityServer, Keys, MasterKey, Migrations, Seed, Sqlite } from "@effect-tenovos/server"
+import { Audit, Authority, AuthorityServer, Keys, MasterKey, Seed } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -10,15 +10,13 @@ import { SqlClient } from "effect/sql/SqlClient"
 import { TestClock } from "effect/testing"
 import * as jose from "jose"
 import { randomBytes } from "node:crypto"
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { readFileSync } from "node:fs"
 import * as fixtures from "./fixtures/authority.ts"
 import { cheap } from "./fixtures/hashes.ts"
+import { kind, shared, storage } from "./support/databases.ts"
 
 const { password, tenant, username } = fixtures
 
-const storage = (filename = ":memory:") => Migrations.layer.pipe(Layer.provideMerge(Sqlite.layer({ filename })))
 const live = (options?: Audit.Options) => Audit.layer(options).pipe(Layer.provideMerge(storage()))
 
 const refusal = (reason: string): Audit.Decision => ({ event: "sign-in", outcome: "refused", reason, givenName: "x" })
@@ -29,11 +27,6 @@ const stored = SqlClient.use((sql) => sql`SELECT reason FROM audit ORDER BY id`.
 
 /** Lets what runs in the background go on. */
 const soon = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
-
-const newFile = Effect.acquireRelease(
-  Effect.sync(() => mkdtempSync(join(tmpdir(), "audit-"))),
-  (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
-).pipe(Effect.map((folder) => join(folder, "a.sqlite")))
 
 /** Reads what was written since the last time, the oldest first. */
 const newRows = Effect.flatMap(Audit.Audit, (audit) => {
@@ -329,36 +322,40 @@ describe("what is decided leaves one row", () => {
       assert.strictEqual(wrong?.at.epochMilliseconds, 1_700_000_000_000)
     }).pipe(Effect.provide(fixtures.layerNode())))
 
-  it.effect("in the same commit, and refusals a second later in one of their own", () =>
-    Effect.gen(function*() {
-      const database = yield* newFile
-      yield* Effect.gen(function*() {
-        yield* Seed.apply(fixtures.seed)
-        const authority = yield* Authority.Authority
-        let before = commitsIn(database)
-        const commits = Effect.sync(() => {
-          const now = commitsIn(database)
-          const made = now - before
-          before = now
-          return made
-        })
-        const credentials = { tenant, username, password: Redacted.make(password) }
+  // Commits are counted in SQLite's journal.
+  it.effect.skipIf(kind === "postgres")(
+    "in the same commit, and refusals a second later in one of their own",
+    () =>
+      Effect.gen(function*() {
+        const database = yield* shared
+        yield* Effect.gen(function*() {
+          yield* Seed.apply(fixtures.seed)
+          const authority = yield* Authority.Authority
+          let before = commitsIn(database)
+          const commits = Effect.sync(() => {
+            const now = commitsIn(database)
+            const made = now - before
+            before = now
+            return made
+          })
+          const credentials = { tenant, username, password: Redacted.make(password) }
 
-        const { session } = yield* authority.authorize(credentials)
-        assert.strictEqual(yield* commits, 1)
-        const { accessToken, refreshToken = Redacted.make("") } = session
-        yield* authority.refresh({ tenant, accessToken, refreshToken })
-        assert.strictEqual(yield* commits, 1)
-        yield* authority.expire({ tenant, accessToken })
-        assert.strictEqual(yield* commits, 1)
-        for (let n = 0; n < 20; n++) {
-          yield* Effect.exit(authority.refresh({ tenant, accessToken, refreshToken }))
-        }
-        assert.strictEqual(yield* commits, 0)
-        yield* Effect.repeat(Effect.andThen(soon, stored), { until: (rows) => rows.length === 26 })
-        assert.strictEqual(yield* commits, 1)
-      }).pipe(Effect.provide(AuthorityServer.layerAuthority({ keys: fixtures.keys, database })))
-    }))
+          const { session } = yield* authority.authorize(credentials)
+          assert.strictEqual(yield* commits, 1)
+          const { accessToken, refreshToken = Redacted.make("") } = session
+          yield* authority.refresh({ tenant, accessToken, refreshToken })
+          assert.strictEqual(yield* commits, 1)
+          yield* authority.expire({ tenant, accessToken })
+          assert.strictEqual(yield* commits, 1)
+          for (let n = 0; n < 20; n++) {
+            yield* Effect.exit(authority.refresh({ tenant, accessToken, refreshToken }))
+          }
+          assert.strictEqual(yield* commits, 0)
+          yield* Effect.repeat(Effect.andThen(soon, stored), { until: (rows) => rows.length === 26 })
+          assert.strictEqual(yield* commits, 1)
+        }).pipe(Effect.provide(AuthorityServer.layerAuthority({ keys: fixtures.keys, database })))
+      })
+  )
 
   it.effect("or is not decided: nobody is added without a row, and no session begins or ends", () =>
     Effect.gen(function*() {
@@ -393,7 +390,7 @@ describe("what is decided leaves one row", () => {
 
       assert.deepStrictEqual(yield* kept, before)
       yield* sql`ALTER TABLE elsewhere RENAME TO audit`
-    }).pipe(Effect.provide(AuthorityServer.layerAuthority({ keys: fixtures.keys, refreshAnswer: "replaces" }))))
+    }).pipe(Effect.provide(fixtures.layerAuthority({ refreshAnswer: "replaces" }))))
 })
 
 /** The commits in SQLite's write-ahead log: the frames that say how large the database is after them. */
@@ -429,13 +426,13 @@ describe("Audit", () => {
 
   it.effect("writes what is left when its scope closes", () =>
     Effect.gen(function*() {
-      const filename = yield* newFile
+      const database = yield* shared
       yield* Effect.gen(function*() {
         const audit = yield* Audit.Audit
         for (let n = 0; n < 1200; n++) yield* audit.note(refusal(String(n)))
-      }).pipe(Effect.provide(Audit.layer().pipe(Layer.provideMerge(storage(filename)))))
+      }).pipe(Effect.provide(Audit.layer().pipe(Layer.provideMerge(storage(database)))))
 
-      const rows = yield* Effect.provide(stored, storage(filename))
+      const rows = yield* Effect.provide(stored, storage(database))
 
       assert.deepStrictEqual(rows, Array.from({ length: 1200 }, (_, n) => String(n)))
     }))
@@ -485,7 +482,7 @@ describe("Audit", () => {
         )
       )
 
-      assert.match(String(warnings), /^Audit rows could not be written: The database refused a statement/)
+      assert.match(String(warnings), /^Audit rows could not be written: \S/)
     }))
 
   it.effect("forgets a record with the transaction that it was in", () =>
@@ -536,7 +533,7 @@ describe("Audit", () => {
 
   it.effect("tells names of nobody apart without keeping them", () =>
     Effect.gen(function*() {
-      const filename = yield* newFile
+      const database = yield* shared
       const masterKey = randomBytes(32).toString("hex")
       const fingerprints = (masterKey: string | undefined, ...names: ReadonlyArray<string>) =>
         Effect.gen(function*() {
@@ -548,7 +545,7 @@ describe("Audit", () => {
           return rows.map(({ fingerprint }) => fingerprint ?? "").toReversed()
         }).pipe(Effect.provide(
           Audit.layer().pipe(
-            Layer.provide(storage(filename)),
+            Layer.provide(storage(database)),
             Layer.provide(
               MasterKey.layer({ masterKey: masterKey === undefined ? undefined : Redacted.make(masterKey) })
             )
@@ -564,6 +561,8 @@ describe("Audit", () => {
       const [plain] = yield* fingerprints(undefined, "canary-hunter2")
       assert.notStrictEqual(plain, a)
       assert.notDeepEqual(yield* fingerprints(undefined, "canary-hunter2"), [plain])
-      assert.notInclude(readFileSync(filename, "latin1"), "canary")
+      const kept = yield* Effect.provide(SqlClient.use((sql) => sql`SELECT * FROM audit`), storage(database))
+      assert.notInclude(JSON.stringify(kept), "canary")
+      if (kind !== "postgres") assert.notInclude(readFileSync(database, "latin1"), "canary")
     }))
 })

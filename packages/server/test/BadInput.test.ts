@@ -1,13 +1,14 @@
-import { Authority, AuthorityServer } from "@effect-tenovos/server"
+import { Authority, AuthorityServer, Database } from "@effect-tenovos/server"
 import { assert, describe, layer } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import { mkdtempSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
-import { DatabaseSync } from "node:sqlite"
+import * as Layer from "effect/Layer"
+import { SqlClient } from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
 import { gzipSync } from "node:zlib"
 import * as fixtures from "./fixtures/authority.ts"
 import { bytes, chunk, exchange, type RawRequest } from "./fixtures/rawHttp.ts"
+import { shared } from "./support/databases.ts"
 
 const { apiKey, password, tenant, username } = fixtures
 
@@ -244,22 +245,24 @@ const samples: ReadonlyArray<Case> = [
   ]
 ]
 
-const database = join(mkdtempSync(join(tmpdir(), "authority-")), "authority.sqlite")
+/** Every row of every table, in a connection of its own. */
+class Contents extends Context.Service<Contents, Effect.Effect<unknown, SqlError>>()("test/Contents") {}
 
-/** Every row of every table. */
-const contents = () => {
-  const connection = new DatabaseSync(database, { readOnly: true })
-  try {
-    return ["installation", "keys", "api_keys", "users", "sessions"].map((table) =>
-      connection.prepare(`SELECT * FROM ${table}`).all()
-    )
-  } finally {
-    connection.close()
-  }
-}
+const Live = Layer.unwrap(Effect.gen(function*() {
+  const database = yield* shared
+  const contents = Layer.effect(
+    Contents,
+    Effect.map(SqlClient, (sql) =>
+      Effect.forEach(
+        ["installation", "keys", "api_keys", "users", "sessions"],
+        (table) => sql`SELECT * FROM ${sql(table)}`
+      ))
+  ).pipe(Layer.provide(Layer.fresh(Database.layer(database))))
+  return Layer.provideMerge(contents, fixtures.layerNode({ database }))
+}))
 
 describe("bad input", () => {
-  layer(fixtures.layerNode({ database }))((it) => {
+  layer(Live)((it) => {
     for (
       const [title, request, status, message, end] of [
         ...bodies,
@@ -273,7 +276,8 @@ describe("bad input", () => {
       it.effect(`${title}: ${status}`, () =>
         Effect.gen(function*() {
           const { origin } = yield* AuthorityServer.AuthorityServer
-          const before = contents()
+          const contents = yield* Contents
+          const before = yield* contents
 
           const answer = yield* exchange(origin, bytes(request), end)
 
@@ -282,7 +286,7 @@ describe("bad input", () => {
           const parsed = JSON.parse(answer.body)
           assert.strictEqual(parsed.message, message)
           assert.deepStrictEqual(Object.keys(parsed), parsed.status === "error" ? ["status", "message"] : ["message"])
-          assert.deepStrictEqual(contents(), before)
+          assert.deepStrictEqual(yield* contents, before)
         }))
     }
 

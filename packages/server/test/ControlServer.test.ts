@@ -297,7 +297,7 @@ describe("/__control/clock", () => {
       for (const address of ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"]) {
         assert.strictEqual(yield* statusFor(Option.some(address)), 200, address)
       }
-    }).pipe(Effect.provide(AuthorityServer.layerAuthority({ keys: fixtures.keys }))))
+    }).pipe(Effect.provide(fixtures.layerAuthority())))
 })
 
 /** One request for each operation, and for the pages. */

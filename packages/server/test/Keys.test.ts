@@ -1,4 +1,4 @@
-import { Audit, Keys, Migrations, Sqlite } from "@effect-tenovos/server"
+import { Audit, Keys } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -8,18 +8,12 @@ import * as Option from "effect/Option"
 import { SqlClient } from "effect/sql/SqlClient"
 import { TestClock } from "effect/testing"
 import * as Tracer from "effect/Tracer"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { inspect } from "node:util"
 import * as fixtures from "./fixtures/authority.ts"
+import * as databases from "./support/databases.ts"
 
-const storage = (filename = ":memory:") =>
-  Audit.layer().pipe(
-    Layer.provideMerge(Migrations.layer),
-    Layer.provideMerge(Sqlite.layer({ filename }))
-  )
-const memory = storage()
+const storage = (database?: string) => Audit.layer().pipe(Layer.provideMerge(databases.storage(database)))
+const empty = storage()
 
 const kinds = ["id", "access", "refresh"] as const
 
@@ -47,11 +41,6 @@ const until = <A, E, R>(self: Effect.Effect<A, E, R>, isDone: (value: A) => bool
     Effect.repeat({ until: isDone })
   )
 
-const newFile = Effect.acquireRelease(
-  Effect.sync(() => mkdtempSync(join(tmpdir(), "keys-"))),
-  (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
-).pipe(Effect.map((folder) => join(folder, "authority.sqlite")))
-
 describe("Keys", () => {
   it.effect("makes three pairs of RSA-2048, and reads the same ones afterwards", () =>
     Effect.gen(function*() {
@@ -65,14 +54,14 @@ describe("Keys", () => {
         assert.match(kid, /^[A-Za-z0-9+/]{43}=$/)
         assert.strictEqual(publicKey.asymmetricKeyDetails?.modulusLength, 2048)
       }
-    }).pipe(Effect.provide(memory)))
+    }).pipe(Effect.provide(empty)))
 
   it.effect("gives two that start at once on a new database the same keys", () =>
     Effect.gen(function*() {
       const [first, second] = yield* Effect.all([Keys.make(), Keys.make()], { concurrency: 2 })
 
       assert.deepStrictEqual(yield* thumbprints(second), yield* thumbprints(first))
-    }).pipe(Effect.provide(memory)))
+    }).pipe(Effect.provide(empty)))
 
   it.effect("shows no private key when it is printed", () =>
     Effect.gen(function*() {
@@ -87,7 +76,7 @@ describe("Keys", () => {
       assert.include(printed, fixtures.keys.access.kid)
       assert.notInclude(printed, "PRIVATE KEY")
       assert.notMatch(printed, /"[dpq]":/)
-    }).pipe(Effect.provide(memory)))
+    }).pipe(Effect.provide(empty)))
 
   it.effect("publishes the next keys ten minutes before they are used, and the old ones for an hour after", () =>
     Effect.gen(function*() {
@@ -120,7 +109,7 @@ describe("Keys", () => {
       assert.strictEqual((yield* published).length, 3)
       assert.deepStrictEqual(yield* Effect.forEach(kinds, (kind) => isFound(keys, kind)), [false, false, false])
       assert.deepStrictEqual(yield* rotations, [["command"]])
-    }).pipe(Effect.provide(memory)))
+    }).pipe(Effect.provide(empty)))
 
   it.effect("deletes old private keys, and remembers old access keys as long as a session lives", () =>
     Effect.gen(function*() {
@@ -146,8 +135,8 @@ describe("Keys", () => {
       yield* TestClock.adjust("1 day")
       yield* keys.published
       assert.deepStrictEqual(yield* until(stored, ({ length }) => length === 0), [])
-      assert.isTrue(Option.isNone(yield* keys.recall("access", access.kid)))
-    }).pipe(Effect.provide(memory)))
+      assert.isTrue(Option.isNone(yield* until(keys.recall("access", access.kid), Option.isNone)))
+    }).pipe(Effect.provide(empty)))
 
   it.effect("keeps old keys longer where tokens live longer, also when somebody else rotated them", () =>
     Effect.gen(function*() {
@@ -167,7 +156,7 @@ describe("Keys", () => {
       assert.isTrue(yield* isFound(command, "access"))
       yield* TestClock.adjust("1 minute")
       assert.isFalse(yield* isFound(server, "access"))
-    }).pipe(Effect.provide(memory)))
+    }).pipe(Effect.provide(empty)))
 
   it.effect("takes keys that are published already for the next ones, and uses them at once when told to", () =>
     Effect.gen(function*() {
@@ -188,7 +177,7 @@ describe("Keys", () => {
       yield* keys.rotate({ immediately: true })
       assert.notInclude([second, fixtures.keys.access.kid], yield* kidOf(keys))
       assert.deepStrictEqual(yield* rotations, [["command"], ["command"], ["command"]])
-    }).pipe(Effect.provide(memory)))
+    }).pipe(Effect.provide(empty)))
 
   it.effect("rotates by age, without keeping anybody waiting", () =>
     Effect.gen(function*() {
@@ -211,7 +200,7 @@ describe("Keys", () => {
       yield* TestClock.adjust("10 minutes")
       assert.include(all.slice(3).map(({ kid }) => kid), yield* kidOf(keys))
       assert.deepStrictEqual(yield* rotations, [["age"]])
-    }).pipe(Effect.provide(memory)))
+    }).pipe(Effect.provide(empty)))
 
   it.effect("doesn't read the database for each key that it doesn't know", () =>
     Effect.gen(function*() {
@@ -239,7 +228,7 @@ describe("Keys", () => {
 
       assert.isAtLeast(reads, 100)
       assert.isAtMost(reads, 170)
-    }).pipe(Effect.provide(memory)))
+    }).pipe(Effect.provide(empty)))
 
   it.effect("knows the keys that another process made a moment ago, however many ask", () =>
     Effect.gen(function*() {
@@ -252,7 +241,7 @@ describe("Keys", () => {
 
       assert.isTrue(found.every(Option.isSome))
       assert.notStrictEqual(kid, fixtures.keys.access.kid)
-    }).pipe(Effect.provide(memory)))
+    }).pipe(Effect.provide(empty)))
 
   it.effect("goes on with the keys at hand while the database can't be read", () =>
     Effect.gen(function*() {
@@ -267,12 +256,12 @@ describe("Keys", () => {
       )
 
       assert.strictEqual(kid, fixtures.keys.access.kid)
-      assert.match(String(warnings), /^The keys could not be read again: The database refused a statement/)
+      assert.match(String(warnings), /^The keys could not be read again: \S/)
       yield* sql`ALTER TABLE elsewhere RENAME TO keys`
       yield* TestClock.adjust("1 minute")
       yield* keys.rotate({ immediately: true })
       assert.notStrictEqual(yield* kidOf(keys), fixtures.keys.access.kid)
-    }).pipe(Effect.provide(memory)))
+    }).pipe(Effect.provide(empty)))
 
   it.effect("uses what there is when the clock was set back", () =>
     Effect.gen(function*() {
@@ -284,15 +273,15 @@ describe("Keys", () => {
 
       assert.strictEqual(yield* kidOf(keys), before)
       assert.isTrue(yield* isFound(keys, "access"))
-    }).pipe(Effect.provide(memory)))
+    }).pipe(Effect.provide(empty)))
 
   it.effect("agrees with other processes on one database, whatever they do and when", () =>
     Effect.gen(function*() {
-      const filename = yield* newFile
+      const database = yield* databases.shared
       const open = Effect.gen(function*() {
         const context = yield* Layer.build(
           Keys.layer({ keys: fixtures.keys, keyLife: "1 day" }).pipe(
-            Layer.provideMerge(storage(filename))
+            Layer.provideMerge(storage(database))
           )
         )
         return yield* Effect.provide(Effect.all([Keys.Keys, SqlClient]), context)

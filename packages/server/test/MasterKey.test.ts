@@ -1,4 +1,4 @@
-import { AuthorityServer, Keys, MasterKey } from "@effect-tenovos/server"
+import { AuthorityServer, Database, Keys, MasterKey } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
@@ -8,11 +8,11 @@ import { SqlClient } from "effect/sql/SqlClient"
 import * as fc from "fast-check"
 import * as jose from "jose"
 import { randomBytes } from "node:crypto"
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { readdirSync, readFileSync } from "node:fs"
+import { dirname, join } from "node:path"
 import { inspect } from "node:util"
 import * as fixtures from "./fixtures/authority.ts"
+import { kind, shared } from "./support/databases.ts"
 
 const bytes = Buffer.from("canary-master-key-of-32-bytes-!!")
 const text = bytes.toString("base64")
@@ -114,12 +114,18 @@ describe("MasterKey", () => {
 })
 
 describe("private keys at rest", () => {
-  const folder = Effect.acquireRelease(
-    Effect.sync(() => mkdtempSync(join(tmpdir(), "master-key-"))),
-    (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
-  )
-  const contents = (folder: string) =>
-    readdirSync(folder).map((name) => [name, readFileSync(join(folder, name), "latin1")] as const)
+  /** The files of SQLite, to the byte, or the table on PostgreSQL, and where that keeps it. */
+  const contents = (database: string) =>
+    kind === "postgres"
+      ? SqlClient.use((sql) => sql`SELECT pg_relation_filenode('keys') AS file, keys.* FROM keys ORDER BY kid`).pipe(
+        Effect.provide(Database.layer(database)),
+        Effect.map((rows) => rows.map((row) => [String(row["file"]), JSON.stringify(row)] as const))
+      )
+      : Effect.sync(() =>
+        readdirSync(dirname(database)).map((name) =>
+          [name, readFileSync(join(dirname(database), name), "latin1")] as const
+        )
+      )
   const stored = SqlClient.use((sql) =>
     Effect.map(
       sql`SELECT private_key FROM keys ORDER BY kind, generation`,
@@ -129,13 +135,13 @@ describe("private keys at rest", () => {
   const kids = Keys.Keys.use((keys) => Effect.map(keys.published, (all) => all.map(({ kid }) => kid)))
 
   const opened = <A, E>(
-    folder: string,
+    database: string,
     options: MasterKey.Options | undefined,
     use: Effect.Effect<A, E, Keys.Keys | SqlClient>
   ) =>
     Effect.provide(
       use,
-      AuthorityServer.layerAuthority({ keys: fixtures.keys, database: join(folder, "a.sqlite"), ...options })
+      AuthorityServer.layerAuthority({ keys: fixtures.keys, database, ...options })
     ).pipe(Effect.scoped)
 
   const problemOf = <A, E, R>(self: Effect.Effect<A, E, R>) =>
@@ -143,7 +149,7 @@ describe("private keys at rest", () => {
 
   it.effect("are encrypted when a master key is given, the next ones too", () =>
     Effect.gen(function*() {
-      const path = yield* folder
+      const path = yield* shared
       yield* opened(
         path,
         given(text),
@@ -160,7 +166,7 @@ describe("private keys at rest", () => {
       const again = yield* opened(path, given(text), kids)
 
       assert.strictEqual(again.length, 6)
-      for (const [, content] of contents(path)) {
+      for (const [, content] of yield* contents(path)) {
         for (const secret of ["PRIVATE KEY", text, bytes.toString("latin1"), bytes.toString("hex")]) {
           assert.notInclude(content, secret)
         }
@@ -169,32 +175,35 @@ describe("private keys at rest", () => {
 
   it.effect("can't be used without the master key, or with another, and the database stays as it is", () =>
     Effect.gen(function*() {
-      const path = yield* folder
+      const path = yield* shared
       yield* opened(path, given(text), kids)
-      const before = contents(path)
+      const before = yield* contents(path)
 
       assert.strictEqual(yield* problemOf(opened(path, undefined, kids)), "Encrypted")
-      assert.deepStrictEqual(contents(path), before)
+      assert.deepStrictEqual(yield* contents(path), before)
       const another = given(randomBytes(32).toString("hex"), randomBytes(32).toString("hex"))
       assert.strictEqual(yield* problemOf(opened(path, another, kids)), "OtherMasterKey")
-      assert.deepStrictEqual(contents(path), before)
+      assert.deepStrictEqual(yield* contents(path), before)
       const malformed = yield* Effect.flip(opened(path, given("secret"), kids))
       assert.strictEqual(malformed instanceof MasterKey.MalformedMasterKey, true)
-      assert.deepStrictEqual(contents(path), before)
+      assert.deepStrictEqual(yield* contents(path), before)
     }))
 
   it.effect("are encrypted at once when they were plain, and leave no trace", () =>
     Effect.gen(function*() {
-      const path = yield* folder
+      const path = yield* shared
       const before = yield* opened(path, undefined, Effect.andThen(Keys.Keys.use((keys) => keys.rotate()), kids))
-      assert.isTrue(contents(path).some(([, content]) => content.includes("PRIVATE KEY")))
+      const plain = yield* contents(path)
+      assert.isTrue(plain.some(([, content]) => content.includes("PRIVATE KEY")))
       const pem = fixtures.keys.access.privateKey.export({ type: "pkcs8", format: "pem" }).toString().split("\n")
 
       yield* opened(
         path,
         given(text),
-        Effect.sync(() => {
-          for (const [name, content] of contents(path)) {
+        Effect.gen(function*() {
+          for (const [name, content] of yield* contents(path)) {
+            // What PostgreSQL overwrote stays in the file, so there is another.
+            if (kind === "postgres") assert.notStrictEqual(name, plain[0]?.[0])
             for (const line of ["PRIVATE KEY", ...pem.slice(1, 20)]) assert.notInclude(content, line, name)
           }
         })
@@ -206,7 +215,7 @@ describe("private keys at rest", () => {
 
   it.effect("change their master key in a start that has both", () =>
     Effect.gen(function*() {
-      const path = yield* folder
+      const path = yield* shared
       const next = randomBytes(32).toString("base64")
       const before = yield* opened(path, given(text), kids)
 
@@ -218,7 +227,7 @@ describe("private keys at rest", () => {
 
   it.effect("are refused when one was put in another's place", () =>
     Effect.gen(function*() {
-      const path = yield* folder
+      const path = yield* shared
       yield* opened(
         path,
         given(text),

@@ -11,11 +11,11 @@ import * as References from "effect/References"
 import { SqlClient } from "effect/sql/SqlClient"
 import * as Tracer from "effect/Tracer"
 import { readdirSync, readFileSync } from "node:fs"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { inspect } from "node:util"
 import { keys } from "./fixtures/authority.ts"
 import { cheap } from "./fixtures/hashes.ts"
-import { emptyFolder, kind, schema } from "./support/databases.ts"
+import { kind, shared } from "./support/databases.ts"
 
 const apiKey = "canary-api-key-5d1c"
 const username = "ada"
@@ -71,7 +71,7 @@ const assertNone = (texts: ReadonlyArray<string>, secrets: ReadonlyArray<string>
 describe("secrets", () => {
   it.effect("are in no log line, at any level, in no span, and not in the database", () =>
     Effect.gen(function*() {
-      const directory = yield* emptyFolder
+      const database = yield* shared
       const { layer, seen, spans } = watch()
       const rows: Array<Audit.Entry> = []
 
@@ -92,7 +92,7 @@ describe("secrets", () => {
           AuthorityServer.layerNode({
             keys,
             port: 0,
-            database: join(directory, "authority.sqlite"),
+            database,
             // What is kept for a retry is a secret too.
             refreshAnswer: "replaces",
             limits: { perUser: { limit: 5, window: "1 hour" } },
@@ -101,7 +101,9 @@ describe("secrets", () => {
         )
       )
       const texts = [...yield* seen, JSON.stringify(rows)]
-      const files = readdirSync(directory).map((name) => readFileSync(join(directory, name), "latin1"))
+      const files = kind === "postgres"
+        ? [yield* allRows(database)]
+        : readdirSync(dirname(database)).map((name) => readFileSync(join(dirname(database), name), "latin1"))
 
       assert.isAbove(texts.filter((line) => line.includes("/v1/auth/token")).length, 5)
       assert.isAbove(spans.length, 20)
@@ -123,7 +125,7 @@ describe("secrets", () => {
 
   it.effect("are in no log line and no span either when a statement of a request fails", () =>
     Effect.gen(function*() {
-      const database = kind === "postgres" ? yield* schema : join(yield* emptyFolder, "authority.sqlite")
+      const database = yield* shared
       const { layer, lines, seen } = watch()
 
       const tokens = yield* Effect.gen(function*() {
@@ -156,6 +158,15 @@ describe("secrets", () => {
       assertNone(yield* seen, [apiKey, password, ...partsOf(tokens)])
     }))
 })
+
+/** Every row of every table, as PostgreSQL writes them. */
+const allRows = (database: string) =>
+  SqlClient.use((sql) =>
+    Effect.flatMap(
+      sql`SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()`.values,
+      (tables) => Effect.forEach(tables, ([table]) => sql`SELECT t::text FROM ${sql(String(table))} t`.values)
+    )
+  ).pipe(Effect.provide(Database.layer(database)), Effect.map(String))
 
 /** A session with its mistakes. Its tokens, and the parts of them that nobody may see. */
 const live = async (endpointUrl: string): Promise<ReadonlyArray<string>> => {

@@ -42,6 +42,9 @@ export const fresh: Effect.Effect<string, never, Scope.Scope> = kind === "postgr
   ? file
   : Effect.succeed(":memory:")
 
+/** The same, of a database that can be opened more than once. */
+export const shared: Effect.Effect<string, never, Scope.Scope> = kind === "memory" ? file : fresh
+
 /** What stands on a new database each time that it is built. */
 export const onFresh = <A, E, R>(make: (database: string) => Layer.Layer<A, E, R>) =>
   Layer.unwrap(Effect.map(fresh, make))
