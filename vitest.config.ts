@@ -56,6 +56,13 @@ const storeOnPostgres = {
   globalSetup: "../server/test/support/postgres.ts",
   setupFiles: missing === undefined ? [] : ["../server/test/support/withoutPostgres.ts"]
 }
+const commandOnPostgres = {
+  name: missing === undefined ? "cli on PostgreSQL" : `cli on PostgreSQL, skipped: ${missing}`,
+  root: "packages/cli",
+  include: ["test/postgres/*.test.ts"],
+  globalSetup: ["test/support/bundle.ts", "../server/test/support/postgres.ts"],
+  setupFiles: missing === undefined ? [] : ["../server/test/support/withoutPostgres.ts"]
+}
 const storeOnRedis = {
   name: missingRedis === undefined ? "stores on Redis" : `stores on Redis, skipped: ${missingRedis}`,
   root: "packages/testing",
@@ -93,6 +100,7 @@ export default defineConfig({
       file,
       postgres,
       storeOnPostgres,
+      commandOnPostgres,
       storeOnRedis
     ].map((test) => ({ extends: true, test })),
     // By default one core is left idle, which of two is half.
