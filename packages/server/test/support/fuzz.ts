@@ -13,7 +13,11 @@ export interface World {
   readonly apiKey: string
   readonly username: string
   readonly password: string
+  /** Which requests for tokens have a Basic header too. */
+  readonly basic: "all" | "some" | "none"
   readonly answers: ReadonlyArray<Answer>
+  /** The newest of the control plane. */
+  readonly snapshot: string
 }
 
 export interface Step {
@@ -55,7 +59,11 @@ const hostile = fc.constantFrom(
   "a".repeat(10_000)
 )
 
+/** Stands for what the program was given last, so that secrets come where none belongs. */
+const secret = fc.constantFrom("<accessToken>", "<authorization>", "<refreshToken>")
+
 const piece = fc.oneof(
+  { weight: 2, arbitrary: secret },
   { weight: 3, arbitrary: hostile },
   { weight: 2, arbitrary: fc.string({ unit: "binary", maxLength: 40 }) },
   { weight: 2, arbitrary: fc.json() },
@@ -64,14 +72,42 @@ const piece = fc.oneof(
 
 const damage: fc.Arbitrary<Damage> = fc.record({
   to: fc.constantFrom("method", "path", "header", "value", "body", "body", "body", "bytes"),
-  at: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+  // Not `fc.double`, which is near zero nearly always: it draws evenly of all that there are.
+  at: fc.nat(9999).map((at) => at / 10_000),
   with: piece,
   way: fc.constantFrom("replace", "insert", "cut", "repeat")
 })
 
+/** What is asked of the control plane. Of all that these change, sign-ins with the API key of the seed go on. */
+const control: Record<string, readonly [method: string, path: string, body?: unknown]> = {
+  "control: time": ["GET", "/clock?tenant=default"],
+  "control: advance": ["POST", "/clock", { advance: 60_000 }],
+  "control: faults": ["GET", "/faults"],
+  "control: status": ["POST", "/faults", { fault: { kind: "status", status: 418 }, times: 1 }],
+  "control: limit": ["POST", "/faults", { fault: { kind: "rateLimit", retryAfter: 1 }, times: 1, share: 0.5, seed: 3 }],
+  "control: latency": ["POST", "/faults?tenant=default", { fault: { kind: "latency", mean: 2 }, times: 2 }],
+  "control: clear": ["DELETE", "/faults"],
+  "control: journal": ["GET", "/journal?limit=20&wait=10"],
+  "control: counts": ["GET", "/journal/counts"],
+  "control: sessions": ["GET", "/sessions"],
+  "control: users": ["GET", "/users"],
+  "control: lock": ["POST", "/users", { username: "bob", action: "lock", milliseconds: 1000 }],
+  "control: disable": ["POST", "/users", { username: "bob", action: "disable" }],
+  "control: revoke": ["POST", "/revoke", { username: "bob" }],
+  "control: snapshot": ["POST", "/snapshots"],
+  "control: restore": ["POST", "/restore"],
+  "control: reset": ["POST", "/reset"],
+  "control: tenants": ["GET", "/tenants"],
+  "control: add": ["POST", "/tenants", { tenant: "acme", users: [{ username: "eve", password: "of eve" }] }],
+  "control: remove": ["DELETE", "/tenants/acme"],
+  "control: rotate": ["POST", "/keys/rotate", { immediately: true }],
+  "control: contract": ["GET", "/openapi.json"]
+}
+
 const kinds = [
   "sign in",
   "sign in",
+  "swapped",
   "refresh",
   "refresh",
   "expire",
@@ -83,21 +119,43 @@ const kinds = [
   "noise"
 ]
 
-export const program: fc.Arbitrary<ReadonlyArray<Step>> = fc.array(
-  fc.record({
-    kind: fc.constantFrom(...kinds),
-    of: fc.nat(7),
-    damages: fc.oneof(
-      { weight: 1, arbitrary: fc.constant([]) },
-      { weight: 3, arbitrary: fc.array(damage, { minLength: 1, maxLength: 4 }) }
+const signIn: Step = { kind: "sign in", of: 0, damages: [] }
+
+/** Most of them begin with a sign-in, without which little else is accepted. */
+const programOf = (kind: fc.Arbitrary<string>): fc.Arbitrary<ReadonlyArray<Step>> =>
+  fc.tuple(
+    fc.constantFrom([], [signIn], [signIn], [signIn]),
+    fc.array(
+      fc.record({
+        kind,
+        of: fc.nat(7),
+        damages: fc.oneof(
+          { weight: 1, arbitrary: fc.constant([]) },
+          { weight: 3, arbitrary: fc.array(damage, { minLength: 1, maxLength: 4 }) }
+        )
+      }),
+      { minLength: 1, maxLength: 24 }
     )
-  }),
-  { minLength: 1, maxLength: 24 }
+  ).map(([first, rest]) => [...first, ...rest])
+
+export const program = programOf(fc.constantFrom(...kinds))
+
+/** Of an authority under control. */
+export const controlled = programOf(
+  fc.oneof(fc.constantFrom(...kinds), fc.constantFrom(...Object.keys(control)))
 )
 
 /** The bytes that a step sends. */
 export const toBytes = (step: Step, world: World): Buffer => {
-  const { damages, kind } = step
+  const { kind } = step
+  const last = (world.answers.at(-1) ?? nothing).session
+  const damages = step.damages.map((damage) => ({
+    ...damage,
+    with: damage.with
+      .replace("<accessToken>", last.accessToken)
+      .replace("<authorization>", last.authorization)
+      .replace("<refreshToken>", last.refreshToken)
+  }))
   if (kind === "noise") return Buffer.from(damages.map((damage) => damage.with).join("\r\n"), "latin1")
   const damaged = damages.filter(({ to }) => to !== "bytes").reduce(spoil, wellFormed(step, world))
   return damages.filter(({ to }) => to === "bytes").reduce(
@@ -115,13 +173,32 @@ const wellFormed = ({ kind, of }: Step, world: World): RawRequest => {
     `X-API-Key: ${world.apiKey}`,
     "Content-Type: application/json"
   ]
+  const basic = `Authorization: Basic ${btoa(`${world.username}:${world.password}`)}`
+  const hasBasic = world.basic === "all" || (world.basic === "some" && of % 2 === 0)
+  const ofTokens = hasBasic ? [...common, basic] : common
+  const [method, path, body] = control[kind] ?? []
+  if (method !== undefined) {
+    const sent = kind === "control: restore" ? { snapshot: world.snapshot } : body
+    return {
+      method,
+      path: `/__control${path}`,
+      headers: common,
+      ...(sent === undefined ? {} : { body: JSON.stringify(sent) })
+    }
+  }
   switch (kind) {
     case "sign in":
-      return { headers: common, body: JSON.stringify({ username: world.username, password: world.password }) }
+      return { headers: ofTokens, body: JSON.stringify({ username: world.username, password: world.password }) }
+    case "swapped":
+      return { headers: ofTokens, body: JSON.stringify({ username: world.password, password: world.username }) }
     case "refresh":
-      return { headers: common, body: JSON.stringify(answer) }
+      return { headers: ofTokens, body: JSON.stringify(answer) }
     case "expire":
-      return { method: "DELETE", headers: [...common, ...tokens], body: JSON.stringify(answer) }
+      return {
+        method: "DELETE",
+        headers: hasBasic ? [...ofTokens, `AccessToken: ${answer.session.accessToken}`] : [...common, ...tokens],
+        body: JSON.stringify(answer)
+      }
     case "sample":
       return { method: "GET", path: "/v1/security/template", headers: [...common, ...tokens] }
     case "search":
