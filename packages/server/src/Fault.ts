@@ -41,7 +41,7 @@ const Milliseconds = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum:
  * After it, so that it took effect:
  *
  * - `lostAnswer`: the connection ends without an answer.
- * - `truncate`: the connection ends in the middle of the answer.
+ * - `truncate`: the answer is the first half of itself, and says so in its length: its JSON ends early.
  *
  * And `latency`, which goes with any of them: the operation begins later, by `milliseconds`, or by a log-normal time with
  * this `mean`, or, as `preset: "real"`, with the mean that the API's page tells: 3671 ms for a new session, 233 for a

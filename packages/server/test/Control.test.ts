@@ -2,8 +2,9 @@ import { Audit, Authority, AuthorityServer, Control, type Fault } from "@effect-
 import { Seed } from "@effect-tenovos/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as HttpBody from "effect/http/HttpBody"
+import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as SqlClient from "effect/sql/SqlClient"
@@ -51,18 +52,33 @@ describe("Control without a socket", () => {
 
       assert.match(yield* failed({ kind: "drop" }), /^Transport error/)
       assert.strictEqual(yield* status(issued), 200)
-      // In the middle of an answer: its head has come.
-      yield* all.faults.add({ fault: { kind: "truncate" }, times: 1 })
-      assert.isTrue(Exit.isFailure(yield* Effect.exit(fixtures.sample(issued))))
       assert.match(yield* failed({ kind: "lostAnswer" }), /^Transport error/)
       assert.strictEqual(yield* status(issued), 401)
       assert.deepStrictEqual((yield* all.journal.find()).map(({ fault, status }) => [status, fault]), [
         [200, null],
         [null, "drop"],
         [200, null],
-        [null, "truncate"],
         [null, "lostAnswer"],
         [401, null]
+      ])
+    }).pipe(Effect.provide(Live)))
+
+  it.effect("gives the client a complete answer whose JSON ends early", () =>
+    Effect.gen(function*() {
+      const { all } = yield* Control.Control
+      yield* all.faults.add({ fault: { kind: "truncate" }, times: 1 })
+
+      const response = yield* HttpClient.post(`${fixtures.origin}/v1/auth/token`, {
+        headers: { "X-API-Key": fixtures.apiKey },
+        body: HttpBody.jsonUnsafe({ username: fixtures.username, password: fixtures.password })
+      })
+      const text = yield* response.text
+
+      assert.deepStrictEqual([response.status, response.headers["content-length"]], [200, String(text.length)])
+      assert.match(text, /^\{"endpointUrl":"http/)
+      assert.throws(() => JSON.parse(text))
+      assert.deepStrictEqual((yield* all.journal.find()).map(({ fault, status }) => [status, fault]), [
+        [200, "truncate"]
       ])
     }).pipe(Effect.provide(Live)))
 

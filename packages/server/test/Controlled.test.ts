@@ -150,25 +150,27 @@ describe("faults", () => {
       assert.strictEqual((yield* call(issued)).status, 401)
     }).pipe(Effect.provide(Live)))
 
-  it.effect("end the connection in the middle of the answer", () =>
+  it.effect("answer completely, with JSON that ends early, after the operation took effect", () =>
     Effect.gen(function*() {
-      const { origin } = yield* AuthorityServer.AuthorityServer
       const issued = yield* signIn()
       yield* inject({ kind: "truncate" }, { times: 2 })
 
-      severed(yield* Effect.flip(token(issued)))
-      const raw = yield* exchange(
-        origin,
-        bytes({
-          headers: ["Host: localhost", `X-API-Key: ${fixtures.apiKey}`, "Content-Type: application/json"],
-          body: JSON.stringify(issued)
-        })
-      )
+      const refreshed = yield* token(issued)
+      const expired = yield* expire(issued)
 
-      assert.deepStrictEqual([raw.status, raw.contentType], [200, "application/json"])
-      assert.match(raw.body, /^\{"endpointUrl":"http/)
-      assert.throws(() => JSON.parse(raw.body))
-      assert.isAbove(raw.body.length, 1000)
+      for (const { headers, status, text } of [refreshed, expired]) {
+        assert.deepStrictEqual([status, headers.get("content-type")], [200, "application/json"])
+        assert.strictEqual(headers.get("content-length"), String(text.length))
+        assert.match(text, /^\{"endpointUrl":"http/)
+        assert.throws(() => JSON.parse(text))
+      }
+      assert.isAbove(refreshed.text.length, 1000)
+      assert.strictEqual((yield* call(issued)).status, 401)
+      const entries = yield* journal
+      assert.deepStrictEqual(entries.slice(1, 3).map(({ fault, status }) => [fault, status]), [
+        ["truncate", 200],
+        ["truncate", 200]
+      ])
     }).pipe(Effect.provide(Live)))
 
   it.live("hold a request up in real time, whatever the authority's clock says", () =>

@@ -63,8 +63,8 @@ export interface Options extends AuthorityServer.Options {
 /**
  * What goes wrong: a status with the body that belongs to it, another kind of fault with its defaults, or a whole one.
  *
- * `drop` ends the connection before the operation is carried out, `lostAnswer` after it, and `truncate` in the middle of
- * the answer. `html` is a page of a proxy, and `rateLimit` a 429 with `Retry-After: 1`.
+ * `drop` ends the connection before the operation is carried out, and `lostAnswer` after it. `truncate` is a complete
+ * answer after it, but its JSON ends early. `html` is a page of a proxy, and `rateLimit` a 429 with `Retry-After: 1`.
  *
  * @category models
  * @since 0.1.0

@@ -2,14 +2,14 @@ import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequ
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as HttpBody from "effect/http/HttpBody"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
-import { ServerResponse, STATUS_CODES } from "node:http"
+import { STATUS_CODES } from "node:http"
 import type { Authority } from "../Authority.ts"
 import type { Control, World } from "../Control.ts"
 import type { Fault, Operation } from "../Fault.ts"
@@ -28,10 +28,9 @@ type App<E = never, R = never> = Effect.Effect<
   HttpServerRequest.HttpServerRequest | R
 >
 
-/** Ends the connection: without an answer, or after the first half of this one. */
+/** Ends the connection without an answer. */
 export type Sever<E> = (
-  request: HttpServerRequest.HttpServerRequest,
-  answer?: HttpServerResponse.HttpServerResponse
+  request: HttpServerRequest.HttpServerRequest
 ) => Effect.Effect<HttpServerResponse.HttpServerResponse, E>
 
 export const make = <E, E2, R>(
@@ -117,8 +116,8 @@ const handle = Effect.fnUntraced(function*<E, E2, R>(
         return yield* sever(request)
       case "truncate": {
         const answer = yield* carriedOut
-        yield* note(null, answer)
-        return yield* sever(request, answer)
+        yield* note(answer.status, answer)
+        return truncated(answer)
       }
       default: {
         const answer = yield* answerOf(fault, operation)
@@ -198,30 +197,27 @@ const gatewayMessages: Readonly<Record<number, string>> = {
   504: "Endpoint request timed out"
 }
 
+/** The first half of an answer, as if it were all of it. */
+const truncated = (answer: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse =>
+  answer.body._tag === "Uint8Array"
+    ? HttpServerResponse.setBody(
+      answer,
+      HttpBody.uint8Array(
+        answer.body.body.subarray(0, Math.floor(answer.body.body.length / 2)),
+        answer.body.contentType
+      )
+    )
+    : answer
+
 /** On a socket of Node. */
-export const severSocket: Sever<never> = (request, answer) =>
-  Effect.callback((resume) => {
-    const response = NodeHttpServerRequest.toServerResponse(request)
-    const end = () => {
-      response.destroy()
-      resume(Effect.succeed(HttpServerResponse.empty()))
-    }
-    // Over HTTP/2, which isn't spoken here, it would be of another class.
-    if (answer?.body._tag !== "Uint8Array" || !(response instanceof ServerResponse)) return end()
-    response.writeHead(answer.status, { ...answer.headers })
-    response.write(firstHalf(answer.body.body), end)
+export const severSocket: Sever<never> = (request) =>
+  Effect.sync(() => {
+    NodeHttpServerRequest.toServerResponse(request).destroy()
+    return HttpServerResponse.empty()
   })
 
 /** Without a socket. */
-export const severInMemory: Sever<Severed> = (_request, answer) =>
-  answer?.body._tag === "Uint8Array"
-    ? Effect.succeed(HttpServerResponse.stream(
-      Stream.concat(Stream.succeed(firstHalf(answer.body.body)), Stream.fail(new Severed())),
-      { status: answer.status, headers: answer.headers }
-    ))
-    : Effect.fail(new Severed())
+export const severInMemory: Sever<Severed> = () => Effect.fail(new Severed())
 
-/** The connection ended before the answer did. */
+/** The connection ended without an answer. */
 export class Severed extends Data.TaggedError("Severed") {}
-
-const firstHalf = (bytes: Uint8Array): Uint8Array => bytes.subarray(0, Math.floor(bytes.length / 2))
