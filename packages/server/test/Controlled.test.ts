@@ -13,10 +13,12 @@ import { bytes, exchange } from "./fixtures/rawHttp.ts"
 const json = { "Content-Type": "application/json" }
 
 /** The authority on a socket under control, and a client of its control plane. */
-const Live = Layer.unwrap(
-  Effect.map(AuthorityServer.AuthorityServer, ({ origin }) => AuthorityControl.layer({ origin }))
-)
-  .pipe(Layer.provideMerge(fixtures.layerNode({ dev: true })), Layer.provideMerge(FetchHttpClient.layer))
+const layer = (options?: AuthorityServer.NodeOptions) =>
+  Layer.unwrap(
+    Effect.map(AuthorityServer.AuthorityServer, ({ origin }) => AuthorityControl.layer({ origin }))
+  ).pipe(Layer.provideMerge(fixtures.layerNode({ ...options, dev: true })), Layer.provideMerge(FetchHttpClient.layer))
+
+const Live = layer()
 
 interface Account {
   readonly apiKey: string
@@ -355,6 +357,75 @@ describe("journal", () => {
       assert.deepStrictEqual((yield* Fiber.join(waiting)).map(({ sequence }) => sequence), [3])
       assert.deepStrictEqual(yield* control.journal.find({ query: { after: 3, wait: 20 } }), [])
     }).pipe(Effect.provide(Live)))
+})
+
+describe("the clock", () => {
+  const advance = (milliseconds: number) =>
+    AuthorityControl.AuthorityControl.use(({ clock }) => clock.advance({ payload: { advance: milliseconds } }))
+
+  it.effect("gives users and addresses back what they may ask", () =>
+    Effect.gen(function*() {
+      const attempt = (username: string, address: string) =>
+        Effect.map(
+          send("POST", "/auth/token", {
+            headers: { ...json, "X-Forwarded-For": address },
+            body: { username, password: ada.password }
+          }),
+          ({ status }) => status
+        )
+      const ofUser = Effect.forEach(["192.0.2.1", "192.0.2.2"], (address) => attempt("nobody", address))
+      const ofAddress = Effect.forEach(["ada", "ada"], (username) => attempt(username, "192.0.2.3"))
+
+      assert.deepStrictEqual([yield* ofUser, yield* ofAddress], [[401, 429], [200, 429]])
+      yield* advance(59_999)
+      assert.deepStrictEqual([yield* ofUser, yield* ofAddress], [[429, 429], [429, 429]])
+      yield* advance(1)
+      assert.deepStrictEqual([yield* ofUser, yield* ofAddress], [[429, 429], [200, 429]])
+      yield* advance(3_540_000)
+      assert.deepStrictEqual([yield* ofUser, yield* ofAddress], [[401, 429], [200, 429]])
+    }).pipe(Effect.provide(layer({
+      limits: {
+        perUser: { limit: 1, window: "1 hour" },
+        perAddress: { limit: 1, window: "1 minute" },
+        proxies: 1
+      }
+    }))))
+
+  it.effect("ends the lock that failures bring about", () =>
+    Effect.gen(function*() {
+      const attempt = (password: string) =>
+        Effect.map(token({ username: ada.username, password }), ({ status }) => status)
+      yield* Effect.replicateEffect(attempt("wrong"), 5)
+
+      assert.strictEqual(yield* attempt(ada.password), 401)
+      yield* advance(999)
+      assert.strictEqual(yield* attempt(ada.password), 401)
+      yield* advance(1)
+      assert.strictEqual(yield* attempt(ada.password), 200)
+    }).pipe(Effect.provide(Live)))
+
+  it.live("lets keys follow each other by age", () =>
+    Effect.gen(function*() {
+      const { origin } = yield* AuthorityServer.AuthorityServer
+      const kids = Effect.promise(async () => {
+        const { keys } = await (await fetch(`${origin}/.well-known/jwks.json`)).json()
+        return keys.map(({ kid }: { readonly kid: string }) => kid)
+      })
+      const signingKid = Effect.map(
+        signIn(),
+        ({ session }) => JSON.parse(atob(session.accessToken.split(".")[0] ?? "")).kid
+      )
+      const before = yield* kids
+      assert.include(before, yield* signingKid)
+
+      yield* advance(30 * 86_400_000 - 600_000)
+      assert.include(before, yield* signingKid)
+      // The next keys are made meanwhile.
+      const after = yield* Effect.repeat(kids, { while: ({ length }) => length === before.length })
+      yield* advance(600_000)
+
+      assert.include(after.filter((kid: string) => !before.includes(kid)), yield* signingKid)
+    }).pipe(Effect.provide(layer({ keyLife: "30 days" }))))
 })
 
 describe("tenants", () => {
