@@ -35,7 +35,7 @@ describe("browser-page.ts", () => {
       assert.strictEqual((yield* search("same-origin", { from: -1 })).status, 400)
     }).pipe(Effect.provide(Backend)))
 
-  it.live.skipIf(chromium.executablePath === undefined)(
+  it.live.skipIf(chromium.isSkipped)(
     `shows assets, and no token gets into the browser${chromium.reason}`,
     () =>
       Effect.gen(function*() {

@@ -50,7 +50,7 @@ const inspect = (
     })
   }).pipe(Effect.scoped, Effect.provide(fixtures.layerNode({ dev: true })))
 
-describe.skipIf(chromium.executablePath === undefined)(`/__inspector in a browser${chromium.reason}`, () => {
+describe.skipIf(chromium.isSkipped)(`/__inspector in a browser${chromium.reason}`, () => {
   // One for all tests, each of which has a context of its own in it.
   beforeAll(async () => {
     browser = await chromium.launch()
@@ -120,6 +120,35 @@ describe.skipIf(chromium.executablePath === undefined)(`/__inspector in a browse
       await press("+30 days", /Moved the clock by 30 days/)
       await press("Reset", /Reset sessions, faults and journal/)
       await page.waitForFunction(() => document.querySelectorAll("#sessions details, #journal details").length === 0)
+    }))
+
+  it.live("locks, unlocks, disables and enables a user, and rotates keys", () =>
+    inspect(async (page, origin) => {
+      const issued = await signIn(origin)
+      const press = async (name: string, said: string) => {
+        await page.getByRole("button", { name, exact: true }).click()
+        await page.locator("#status", { hasText: said }).waitFor()
+      }
+      const attempt = async () =>
+        (await post(origin, { username: fixtures.username, password: fixtures.password })).status
+      const signingKid = async () => {
+        const { session } = await signIn(origin)
+        return JSON.parse(atob(session.accessToken.split(".")[0] ?? "")).kid
+      }
+
+      await press("lock ada", "Locked ada")
+      assert.deepStrictEqual([await attempt(), await call(origin, issued)], [401, 200])
+      await press("unlock ada", "Unlocked ada")
+      assert.strictEqual(await attempt(), 200)
+      await press("disable ada", "Disabled ada")
+      assert.deepStrictEqual([await attempt(), await call(origin, issued)], [401, 401])
+      await press("enable ada", "Enabled ada")
+      assert.deepStrictEqual([await attempt(), await call(origin, issued)], [200, 200])
+
+      const before = await signingKid()
+      await press("Rotate keys", "Rotated the keys")
+      assert.notStrictEqual(await signingKid(), before)
+      assert.strictEqual(await call(origin, issued), 200)
     }))
 
   it.live("injects faults and takes them back", () =>
