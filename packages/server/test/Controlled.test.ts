@@ -295,7 +295,8 @@ describe("journal", () => {
           Authorization: `Basic ${Buffer.from("ada:hush-3").toString("base64")}`,
           Cookie: "sid=hush-4",
           "X-Auth-Token": "hush-5",
-          "X-Note": session.refreshToken
+          "X-Note": session.refreshToken,
+          "X-Glued": `note${session.accessToken}`
         },
         body: {
           deep: [{ password: { text: "hush-6" } }],

@@ -12,7 +12,7 @@ export const fingerprint = (secret: string | Redacted.Redacted): string => {
 }
 
 const hidden = "<redacted>"
-const tokens = /\beyJ[\w-]+(?:\.[\w-]*){2,4}/g
+const tokens = /eyJ[\w-]+(?:\.[\w-]*){2,4}/g
 const isToken = (text: string): boolean => new RegExp(`^${tokens.source}$`).test(text)
 
 const maxText = 4096
