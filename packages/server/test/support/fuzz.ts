@@ -85,6 +85,7 @@ const control: Record<string, readonly [method: string, path: string, body?: unk
   "control: faults": ["GET", "/faults"],
   "control: status": ["POST", "/faults", { fault: { kind: "status", status: 418 }, times: 1 }],
   "control: limit": ["POST", "/faults", { fault: { kind: "rateLimit", retryAfter: 1 }, times: 1, share: 0.5, seed: 3 }],
+  "control: truncate": ["POST", "/faults", { fault: { kind: "truncate" }, times: 1 }],
   "control: latency": ["POST", "/faults?tenant=default", { fault: { kind: "latency", mean: 2 }, times: 2 }],
   "control: clear": ["DELETE", "/faults"],
   "control: journal": ["GET", "/journal?limit=20&wait=10"],
