@@ -83,7 +83,7 @@ export const latency: Figures = ofPair(Effect.fnUntraced(function*({ authority, 
       [`${name} crowded`]: Effect.map(Effect.promise(crowded), p99)
     }
   })
-  const time = yield* takeTurns(5, {
+  const time = yield* takeTurns(11, {
     ...yield* measures("ours", authority),
     ...yield* measures("floor", floor)
   })
@@ -105,15 +105,25 @@ export const start: Figures = ofPair(Effect.fnUntraced(function*({ authority, fl
   ]
 }))
 
+/** Of several processes, as one may need a tenth more than another. */
 export const memory: Figures = ofPair(Effect.fnUntraced(function*({ authority }) {
-  const server = yield* authority
-  const refreshes = yield* issuers.refreshes(server, 16)
-  const before = yield* server.usage
-  yield* Effect.promise(() => load(refreshes, { connections: 16, times: 20_000 }))
-  const after = yield* server.usage
+  const ofProcess = Effect.scoped(Effect.gen(function*() {
+    const server = yield* authority
+    const refreshes = yield* issuers.refreshes(server, 16)
+    const before = yield* server.usage
+    yield* Effect.promise(() => load(refreshes, { connections: 16, times: 20_000 }))
+    const after = yield* server.usage
+    return { before: before.memory, after: after.memory }
+  }))
+  const taken = yield* Effect.forEach(Array.from({ length: 5 }), () => ofProcess)
+  const after = taken.map(({ after }) => after)
   return [
-    atMost("memory after 20,000 refreshes", after.memory, 130, "MiB"),
-    plain("memory at the start", `${round(before.memory)} MiB`)
+    atMost("memory after 20,000 refreshes", median(after), 130, "MiB"),
+    plain(
+      "in the least and the most of five processes",
+      `${round(Math.min(...after))} and ${round(Math.max(...after))} MiB`
+    ),
+    plain("memory at the start", `${round(median(taken.map(({ before }) => before)))} MiB`)
   ]
 }))
 
