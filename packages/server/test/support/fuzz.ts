@@ -141,9 +141,9 @@ const programOf = (kind: fc.Arbitrary<string>): fc.Arbitrary<ReadonlyArray<Step>
 
 export const program = programOf(fc.constantFrom(...kinds))
 
-/** Of an authority under control, whose journal tells names as they came: also a password that stands for one. */
+/** Of an authority under control. */
 export const controlled = programOf(
-  fc.oneof(fc.constantFrom(...kinds.filter((kind) => kind !== "swapped")), fc.constantFrom(...Object.keys(control)))
+  fc.oneof(fc.constantFrom(...kinds), fc.constantFrom(...Object.keys(control)))
 )
 
 /** The bytes that a step sends. */
