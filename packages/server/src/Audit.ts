@@ -19,6 +19,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import * as SqlSchema from "effect/sql/SqlSchema"
@@ -181,6 +182,8 @@ export const make = Effect.fnUntraced(
 
     const insert = (row: Row) => sql`INSERT INTO audit ${sql.insert(row)}`
 
+    // Whoever reads waits for what another has begun to write.
+    const writing = yield* Semaphore.make(1)
     const write = Effect.gen(function*() {
       if (lost > 0) {
         const reason = `${lost} refusals`
@@ -194,7 +197,7 @@ export const make = Effect.fnUntraced(
           Effect.onError(() => Effect.sync(() => void waiting.unshift(...batch)))
         )
       }
-    }).pipe(Effect.uninterruptible)
+    }).pipe(writing.withPermit, Effect.uninterruptible)
 
     const writeOrWarn = Effect.catch(
       write,
